@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* zip.h - a zip's directory, read by our own walker because offsets matter
+ *
+ * What a bundle does not say about a member.  zip_container in bundle.h's list
+ * is built on this.
+ */
+#pragma once
+#include "bundle.h"
+
+extern const struct container zip_container;
+
+struct zip_member { /* b->private of a zip bundle: one for each entry, same order */
+	uint64_t header;   /* offset of the local header in b->packed */
+	uint64_t data;     /* offset of its (possibly compressed) bytes */
+	uint64_t packed, size;
+	uint32_t crc;
+	uint16_t method;   /* 0 stored, 8 deflated, 93 zstd */
+	uint16_t flags;
+};
+/* The member behind entry e of a zip bundle. */
+const struct zip_member *zip_member(const struct bundle *b, const struct entry *e);
+/* Does data begin with a local header or is it an empty zip?  Cheap: first bytes. */
+bool zip_is(const uint8_t *first, size_t n);

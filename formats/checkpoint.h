@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* checkpoint.h - from an object graph to names: design.md section 2, "Flattening"
+ *
+ * Shared by every decoder whose file is a graph of containers.
+ */
+#pragma once
+#include "model.h"
+
+/* Fill m->tensors, optimizers, metadata, root from the graph: leaves are
+ * tensors [n] (unnamed).  One level is left out where design.md says so, a
+ * module's tensors take their state_dict names, equal names get "#2",
+ * mappings with `state` and `param_groups` are optimizers.  lone is the name
+ * of a root that is itself a tensor (the file's name without its last suffix).
+ * In m->arena. */
+int checkpoint_flatten(struct model *m, struct value *root, const struct tensor *tensors,
+		       size_t n, const char *lone, struct error *err);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decoder.h - one format: recognise it, read its headers
+ *
+ * A decoder reads headers only, through ranges; no tensor data.  It keeps what
+ * the way back needs in model->origin.  Formats inside formats go through
+ * decode(), never through another decoder's header; readers that several need
+ * (pickle, torch) are not decoders and have their own headers.
+ *
+ * A format is a file formats/decode/NAME.c that exports one symbol,
+ * NAME_decoder, a line in formats/meson.build, a folder tests/data/NAME and a
+ * page docs/format-NAME.md; the build fails where one of these is missing.
+ */
+#pragma once
+#include "model.h"
+#include "../cache/bundle.h"
+#include "../cache/error.h"
+
+struct claim { /* these entries of a bundle are one model */
+	const struct decoder *decoder;
+	const char *folder;       /* "" or "sub/" */
+	const char *const *names; /* full entry names; names[0] is its head (an index, a header) */
+	size_t n;
+	int rank;                 /* of two claims in a folder the higher is the folder's model */
+};
+
+enum { /* ranks: what is shown at a folder's root (design.md, "What is where") */
+	RANK_FILE = 10,         /* a model file of any name */
+	RANK_BIN = 20,          /* pytorch_model.bin */
+	RANK_BIN_INDEX = 21,
+	RANK_SAFETENSORS = 30,  /* model.safetensors */
+	RANK_INDEX = 31,        /* its index */
+};
+
+struct decoder {
+	const char *name;    /* "safetensors": --format, tensors.json */
+	const char *summary; /* for `modelfs formats`: "PyTorch zip checkpoints (torch.save)" */
+	const char *files;   /* typical names: "*.pt *.pth *.bin *.ckpt" */
+	const char *safe;    /* why reading it cannot run code: "decoded as data" */
+	/* Is `e` the head of a model of this format?  first [n]: its first
+	 * bytes (4096 or what there is).  1 and *ret (decoder, rank, names;
+	 * folder is filled in by claims()), 0, or -errno when it is
+	 * unmistakably ours but bad.  Reads nothing else but names, an index,
+	 * an archive's directory. */
+	int (*claim)(const struct bundle *b, const struct entry *e, const uint8_t *first,
+		     size_t n, struct arena *a, struct claim *ret, struct error *err);
+	/* The model; (*ret)->arena has count 1, the caller's, and holds b's. */
+	int (*decode)(const struct bundle *b, const struct claim *c, struct model **ret,
+		      struct error *err);
+	/* `modelfs check`: rules that decode() does not need.  May be unset.
+	 * found(ctx, sentence) once for each breach. */
+	int (*check)(const struct model *m, void (*found)(void *ctx, const char *sentence),
+		     void *ctx, struct error *err);
+};
+
+extern const struct decoder *const decoders[]; /* in probe order; NULL ends it */
+const struct decoder *decoder_find(const char *name);
+
+/* A claim that could not be made: the entry is unmistakably of a format, but bad. */
+struct refusal {
+	const struct entry *entry;
+	struct error error;
+};
+struct claims {
+	const struct claim *claims; /* by folder, then rank descending, then name */
+	size_t n;
+	const struct refusal *refusals;
+	size_t n_refusals;
+};
+/* All models of a bundle: claims of every decoder (or of `format` only, NULL
+ * for all), weights stored twice counted once: an entry that is part of a
+ * claim of higher rank makes none of its own.  In a. */
+int claims_find(const struct bundle *b, const char *format, struct arena *a,
+		struct claims *ret, struct error *err);
+int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err);
+
+/* What a user named, opened: the bundle and its models. */
+struct opened {
+	struct arena *arena;   /* caller drops; holds the bundle */
+	struct bundle *bundle; /* a folder, an archive's inside, or one file */
+	struct claims claims;  /* at least one */
+	const struct claim *only; /* the user named a part of this whole; NULL: all of the bundle */
+};
+/* A path to a model file, a folder, an archive, or a part of a whole (an index,
+ * a shard with an index beside it).  Fails with a sentence when there is no
+ * model in it, or when format (may be NULL) is not what it is. */
+int source_open(const char *where, const char *format, struct opened *ret, struct error *err);
