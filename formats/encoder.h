@@ -16,7 +16,7 @@
 #include "../cache/error.h"
 
 enum option_kind { OPTION_END, OPTION_SIZE, OPTION_FLAG, OPTION_WORD };
-struct option {
+struct view_option { /* getopt.h has a struct option */
 	const char *name;   /* "shard" */
 	enum option_kind kind;
 	const char *values; /* WORD: "F32|F16"; for help: "SIZE" */
@@ -39,7 +39,7 @@ struct omissions { /* grows in the view's arena */
 struct encoder {
 	const char *name;             /* the directory in views/ */
 	const char *summary;          /* for help and `modelfs formats` */
-	const struct option *options; /* its own; ends with OPTION_END; dtype= is everyone's */
+	const struct view_option *options; /* its own; ends with OPTION_END; dtype= is everyone's */
 	/* Why this model has no such view, or NULL.  Cheap: readdir asks. */
 	const char *(*unfit)(const struct model *m);
 	/* The dtype that tensor t has in this view (its own, F32 for what is
