@@ -12,6 +12,10 @@ struct command {
 };
 extern const struct command *const commands[]; /* NULL ends it */
 
+/* Exit statuses: 0 well, 1 it could not be done or something is wrong, 2 the
+ * command line is not understood. */
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
 struct error;
 /* "modelfs: SENTENCE" on stderr; returns 1. */
 int complain(const struct error *err);
@@ -19,3 +23,25 @@ __attribute__((format(printf, 1, 2)))
 int complain_text(const char *format, ...);
 /* Print a command's help to stdout (asked for) or a hint to stderr; the status. */
 int usage(const struct command *c, bool asked);
+
+/* What the commands that only read have in common. */
+enum { OPT_FORMAT = 1, OPT_JSON = 2, OPT_ALL = 4, OPT_MEMORY = 8 };
+struct syntax {
+	unsigned options;      /* OPT_... that it takes besides --help */
+	int min, max;          /* how many operands */
+};
+struct options {
+	const char *format;    /* a decoder's name, or NULL */
+	bool json, all;
+	char **operands;       /* n of them; those that are not there are NULL up to max */
+	int n;
+};
+/* Read the command line.  -1: go on with *ret; else the status to end with
+ * (help was printed, or what is wrong with it).  --memory is done here. */
+int options_read(const struct command *c, const struct syntax *syntax, int argc, char **argv,
+		 struct options *ret);
+
+struct tree;
+/* SOURCE as a tree; what could not be decoded beside what could is told on
+ * stderr.  0, or the status after complaining. */
+int open_tree(const char *source, const struct options *o, struct tree **ret);
