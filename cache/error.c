@@ -48,13 +48,13 @@ int fail(struct error *err, int code, const char *format, ...)
 
 int within(int r, struct error *err, const char *what)
 {
-	char text[sizeof err->text];
+	char text[2 * sizeof err->text];
 
 	if (r >= 0 || !err)
 		return r;
 	if (!err->code) /* the callee had no words */
 		return fail(err, -r, "%s: %s", what, strerror(-r));
-	(void)snprintf(text, sizeof text, "%s: %s", what, err->text);
+	(void)snprintf(text, sizeof text, "%.400s: %s", what, err->text);
 	sanitise(err->text, sizeof err->text, text);
 	return r;
 }
