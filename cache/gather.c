@@ -137,15 +137,24 @@ static uint64_t box_span(const struct box *b, uint32_t d)
 	return span;
 }
 
+/* Are the gaps in dimensions d.. all small enough to be read over? */
+static bool box_joined(const struct box *b, uint32_t d)
+{
+	for (; d < b->n; d++)
+		if (b->stride[d] > box_span(b, d + 1) + JOIN)
+			return false;
+	return true;
+}
+
 static int box_read(const struct range src, const struct box *b, uint32_t d, uint64_t at,
 		    uint8_t *out, uint8_t *hand, struct error *err)
 {
-	uint64_t span = box_span(b, d), inner = d < b->n ? box_span(b, d + 1) : b->run, group;
+	uint64_t span = box_span(b, d), group = 1;
+	bool joined = box_joined(b, d);
 	size_t got;
 	int r;
 
-	/* the whole rest in one read, if its gaps are small */
-	if (span <= SPAN && (d == b->n || b->stride[d] <= inner + JOIN)) {
+	if (span <= SPAN && joined) { /* the whole rest in one read */
 		r = range_read(src, at, (size_t)span, hand, &got, err);
 		if (r < 0)
 			return r;
@@ -154,9 +163,8 @@ static int box_read(const struct range src, const struct box *b, uint32_t d, uin
 		return 0;
 	}
 	/* as many steps of this dimension as fit in hand, joined */
-	group = 1;
-	if (b->stride[d] && inner <= SPAN && b->stride[d] <= inner + JOIN)
-		group = (SPAN - inner) / b->stride[d] + 1;
+	if (b->stride[d] && joined && box_span(b, d + 1) <= SPAN)
+		group = (SPAN - box_span(b, d + 1)) / b->stride[d] + 1;
 	for (uint64_t i = 0; i < b->count[d]; i += group) {
 		uint64_t from = at + i * b->stride[d];
 		uint64_t n = b->count[d] - i < group ? b->count[d] - i : group;

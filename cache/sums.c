@@ -57,17 +57,29 @@ struct segment {
 	uint64_t offset, size, after;
 };
 
+/* s->lock is held. */
 static void finished(struct sums *s)
 {
-	if (s->whole == s->n && s->state == RUNNING) {
+	if (s->whole == s->n && s->state == RUNNING)
 		s->state = DONE;
-		if (s->keep)
-			store_save("crc32", s->key, s->crc, s->n * sizeof *s->crc);
-	}
 	pthread_cond_broadcast(&s->changed);
 }
 
-/* The size of range i, found without the lock (it may compose). */
+/* Keep what was computed, once; crc[] does not change any more. */
+static void keep(struct sums *s)
+{
+	bool mine;
+
+	pthread_mutex_lock(&s->lock);
+	mine = s->state == DONE && s->keep;
+	if (mine)
+		s->keep = false;
+	pthread_mutex_unlock(&s->lock);
+	if (mine)
+		store_save("crc32", s->key, s->crc, s->n * sizeof *s->crc);
+}
+
+/* The size of range i: composed, nothing is read. */
 static int size_of(const struct sums *s, size_t i, uint64_t *ret, struct error *err)
 {
 	_cleanup_arena_ struct arena *scratch = arena_new();
@@ -177,6 +189,7 @@ static void pass(void *arg)
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
+	keep(s);
 }
 
 /* Were they kept?  Without the lock: nobody else touches crc before RUNNING. */
@@ -205,14 +218,14 @@ static bool load(struct sums *s, uint32_t *crc, struct key *ret_key, bool *ret_k
 static void begin(struct sums *s)
 {
 	unsigned threads = 8;
-	bool kept, keep = false;
+	bool kept, lasting = false;
 	struct key key = { 0 };
 
 	s->state = RUNNING;
 	pthread_mutex_unlock(&s->lock);
-	kept = load(s, s->crc, &key, &keep);
+	kept = load(s, s->crc, &key, &lasting);
 	pthread_mutex_lock(&s->lock);
-	s->keep = keep && !kept;
+	s->keep = lasting && !kept;
 	s->key = key;
 	if (kept) {
 		s->whole = s->n;
