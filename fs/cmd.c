@@ -4,12 +4,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cmd.h"
 #include "tree.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/lru.h"
+#include "../cache/text.h"
 
 int complain(const struct error *err)
 {
@@ -133,27 +135,47 @@ int options_read(const struct command *c, const struct syntax *syntax, int argc,
 	return ret->n < syntax->min || ret->n > syntax->max ? usage(c, false) : -1;
 }
 
+void text_shape(struct text *t, const struct tensor *tensor)
+{
+	text_char(t, '[');
+	for (unsigned i = 0; i < tensor->ndim; i++)
+		text_printf(t, "%s%" PRIu64, i ? ", " : "", tensor->shape[i]);
+	text_char(t, ']');
+}
+
+int tree_text(struct tree *t, const char *path, struct text *ret, struct error *err)
+{
+	struct opening o = { 0 };
+	struct node *node;
+	char *buf;
+	int r = node_walk(t, path, &node);
+
+	if (r < 0)
+		return fail(err, -r, "%s: %s", path, strerror(-r));
+	r = node_open(t, node, &o, err);
+	node_forget(t, node, 1);
+	if (r < 0)
+		return r;
+	buf = o.data.size < SIZE_MAX ? malloc((size_t)o.data.size + 1) : NULL;
+	r = buf ? range_read_all(o.data, 0, (size_t)o.data.size, buf, err)
+		: fail(err, ENOMEM, "%s: out of memory", path);
+	if (r == 0)
+		text_add(ret, buf, (size_t)o.data.size);
+	free(buf);
+	arena_put(o.arena);
+	return r == 0 && text_bad(ret) ? fail(err, ENOMEM, "%s: out of memory", path) : r;
+}
+
 /* The lines of .modelfs/status that tell of a failure, for people who do not
  * mount.  What cannot be read is not told: it would hide the answer itself. */
 static void tell_status(struct tree *t)
 {
-	struct opening o = { 0 };
-	struct error err;
-	struct node *node;
-	char buf[16384];
-	size_t got = 0;
+	_cleanup_text_ struct text status = TEXT_INIT;
 	char *save = NULL;
 
-	if (node_walk(t, ".modelfs/status", &node) < 0)
+	if (tree_text(t, ".modelfs/status", &status, NULL) < 0 || !status.s)
 		return;
-	if (node_open(t, node, &o, &err) == 0) {
-		if (range_read(o.data, 0, sizeof buf - 1, buf, &got, &err) < 0)
-			got = 0;
-		arena_put(o.arena);
-	}
-	node_forget(t, node, 1);
-	buf[got] = '\0';
-	for (char *s = strtok_r(buf, "\n", &save); s; s = strtok_r(NULL, "\n", &save))
+	for (char *s = strtok_r(status.s, "\n", &save); s; s = strtok_r(NULL, "\n", &save))
 		if (!strncmp(s, "error: ", 7))
 			complain_text("%s", s + 7);
 }

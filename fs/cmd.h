@@ -41,7 +41,17 @@ struct options {
 int options_read(const struct command *c, const struct syntax *syntax, int argc, char **argv,
 		 struct options *ret);
 
+extern const struct command mount_command, umount_command, ls_command, info_command,
+	cat_command, check_command, views_command, formats_command;
+
 struct tree;
+struct text;
 /* SOURCE as a tree; what could not be decoded beside what could is told on
  * stderr.  0, or the status after complaining. */
 int open_tree(const char *source, const struct options *o, struct tree **ret);
+struct tensor;
+/* "[8, 3, 3, 3]" */
+void text_shape(struct text *t, const struct tensor *tensor);
+/* The whole of the file at path, which is one that we make (tensors.json); a
+ * sentence when there is none. */
+int tree_text(struct tree *t, const char *path, struct text *ret, struct error *err);

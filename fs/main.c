@@ -5,9 +5,6 @@
 #include "cmd.h"
 #include "table.h"
 
-extern const struct command mount_command, umount_command, ls_command, info_command,
-	cat_command, check_command, views_command, formats_command;
-
 const struct command *const commands[] = {
 	&mount_command, &umount_command, &ls_command, &info_command, &cat_command,
 	&check_command, &views_command, &formats_command, NULL,

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd-check.c - modelfs check: every rule, every model of a source
+ *
+ * Headers are read, tensors are not.  What is found is a problem each: what a
+ * reader of the format would refuse, what unpickling it would run, and bytes
+ * that are one model to one reader and another to the next.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cmd.h"
+#include "table.h"
+#include "../cache/arena.h"
+#include "../cache/cleanup.h"
+#include "../cache/text.h"
+#include "../formats/decoder.h"
+#include "../formats/pickle.h"
+
+struct findings {
+	struct text out;  /* lines, or the elements of a JSON array */
+	bool json;
+	size_t problems, notes;
+};
+
+/* A line `kind: sentence`; every kind but "note" is a problem. */
+static void found(struct findings *f, const char *kind, const char *sentence)
+{
+	bool first = f->problems + f->notes == 0;
+
+	if (!strcmp(kind, "note"))
+		f->notes++;
+	else
+		f->problems++;
+	if (f->json) {
+		text_printf(&f->out, "%s{\"kind\": \"%s\", \"text\": ", first ? "" : ",\n  ", kind);
+		text_json(&f->out, sentence, strlen(sentence));
+		text_char(&f->out, '}');
+		return;
+	}
+	text_printf(&f->out, "%s: ", kind);
+	text_shown(&f->out, sentence);
+	text_char(&f->out, '\n');
+}
+
+__attribute__((format(printf, 3, 4)))
+static void found_printf(struct findings *f, const char *kind, const char *format, ...)
+{
+	_cleanup_free_ char *s = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&s, format, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	found(f, kind, s ? s : "out of memory");
+}
+
+static void found_breach(void *ctx, const char *sentence)
+{
+	found(ctx, "error", sentence);
+}
+
+/* Which of a pickle's imports would run something that is not known to be harmless. */
+static void check_globals(struct findings *f, const struct model *m, const char *head)
+{
+	for (size_t i = 0; i < m->n_globals; i++) {
+		const char *name = strchr(m->globals[i], '\n');
+		_cleanup_free_ char *module = NULL;
+
+		if (!name)
+			continue;
+		module = strndup(m->globals[i], (size_t)(name - m->globals[i]));
+		if (!module || pickle_unsafe(module, name + 1))
+			found_printf(f, "unsafe", "%s: unpickling it would import %s.%s, which is "
+				     "not known to be harmless (modelfs runs nothing)", head,
+				     module ? module : "?", name + 1);
+	}
+}
+
+static void check_model(struct findings *f, const struct bundle *b, const struct claim *c)
+{
+	const char *head = c->names[0];
+	struct error err = { 0 };
+	struct model *m;
+
+	if (decode(b, c, &m, &err) < 0) {
+		found(f, "error", err.text);
+		return;
+	}
+	if (c->decoder->check && c->decoder->check(m, found_breach, f, &err) < 0)
+		found(f, "error", err.text);
+	check_globals(f, m, head);
+	for (size_t i = 0; i < m->n_notes; i++)
+		found_printf(f, "note", "%s: %s", head, m->notes[i]);
+	arena_put(m->arena);
+}
+
+/* Which other formats take the head of this claim for one of theirs? */
+static void check_polyglot(struct findings *f, const struct bundle *b, const struct claim *c)
+{
+	for (const struct decoder *const *d = decoders; *d; d++) {
+		_cleanup_arena_ struct arena *a = arena_new();
+		struct claims claims = { 0 };
+		struct error err;
+
+		if (*d == c->decoder || !a || claims_find(b, (*d)->name, a, &claims, &err) < 0)
+			continue;
+		for (size_t i = 0; i < claims.n; i++)
+			if (!strcmp(claims.claims[i].names[0], c->names[0]))
+				found_printf(f, "error", "%s: is %s and %s at once; readers will "
+					     "not agree on what it holds", c->names[0],
+					     c->decoder->name, (*d)->name);
+	}
+}
+
+static void check_opened(struct findings *f, const struct opened *o)
+{
+	for (size_t i = 0; i < o->claims.n_refusals && !o->only; i++)
+		found(f, "error", o->claims.refusals[i].error.text);
+	for (size_t i = 0; i < o->claims.n; i++) {
+		const struct claim *c = &o->claims.claims[i];
+
+		/* Of a whole that was named by a part, the whole; else everything. */
+		if (o->only && c != o->only)
+			continue;
+		check_model(f, o->bundle, c);
+		check_polyglot(f, o->bundle, c);
+	}
+}
+
+static int check_report(struct findings *f, const char *source, size_t models)
+{
+	if (text_bad(&f->out))
+		return complain_text("out of memory");
+	if (f->json)
+		printf("{\"ok\": %s, \"models\": %zu, \"found\": [%s]}\n",
+		       f->problems ? "false" : "true", models, f->out.s ? f->out.s : "");
+	else if (f->out.n)
+		fwrite(f->out.s, 1, f->out.n, stdout);
+	if (f->problems == 0 && !f->json)
+		printf("ok: %s, %zu model%s\n", source, models, models == 1 ? "" : "s");
+	return f->problems ? STATUS_FAILED : 0;
+}
+
+static int check_run(int argc, char **argv)
+{
+	static const struct syntax syntax = { OPT_FORMAT | OPT_JSON, 1, 1 };
+	struct findings f = { 0 };
+	struct options o;
+	struct opened opened;
+	struct error err = { 0 };
+	size_t models = 0;
+	int r = options_read(&check_command, &syntax, argc, argv, &o);
+
+	if (r >= 0)
+		return r;
+	f.json = o.json;
+	if (source_open(o.operands[0], o.format, &opened, &err) < 0) {
+		if (!f.json)
+			return complain(&err);
+		found(&f, "error", err.text);
+	} else {
+		models = opened.only ? 1 : opened.claims.n;
+		check_opened(&f, &opened);
+		arena_put(opened.arena);
+	}
+	r = check_report(&f, o.operands[0], models);
+	text_release(&f.out);
+	return r;
+}
+
+const struct command check_command = {
+	.name = "check",
+	.synopsis = "[OPTION]... SOURCE",
+	.summary = "check every rule of the formats, and what a pickle would import",
+	.help = "Prints a line for each finding: error (a rule is broken), unsafe (unpickling\n"
+		"would import something that is not known to be harmless), note (what is in\n"
+		"the file and cannot be shown).  Status 1 if there are errors or unsafe ones.\n"
+		"Reads headers, no tensors.\n"
+		"\n"
+		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --json           as JSON\n"
+		"  --help           this text\n",
+	.run = check_run,
+};

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd-ls.c - modelfs ls: the tensors of a source, one a line */
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "cmd.h"
+#include "table.h"
+#include "tree.h"
+#include "../cache/arena.h"
+#include "../cache/cleanup.h"
+
+static const struct column ls_columns[] = {
+	{ "TENSOR" }, { "DTYPE", .colour = "36" }, { "SHAPE", .colour = "33" },
+	{ "SIZE", .right = true },
+};
+
+struct listing {
+	const struct options *options;
+	const char *pattern; /* NULL: every tensor */
+	size_t shown;
+};
+
+static bool ls_matches(const struct listing *l, const char *name)
+{
+	if (!l->pattern)
+		return true;
+	if (strpbrk(l->pattern, "*?["))
+		return fnmatch(l->pattern, name, 0) == 0;
+	return strstr(name, l->pattern) != NULL;
+}
+
+static bool ls_wanted(const struct listing *l, const struct tensor *t)
+{
+	return (!t->optimizer || l->options->all) && ls_matches(l, t->name);
+}
+
+/* The folder of the tree that the tensor's file is in. */
+static void ls_folder(const struct model *m, const struct tensor *t, struct text *ret)
+{
+	const char *key;
+
+	if (!t->optimizer)
+		return;
+	key = m->optimizers[t->optimizer - 1].key;
+	text_printf(ret, "optimizer/%s%sstate/", key, *key ? "/" : "");
+}
+
+static void ls_row(struct table *table, const struct model *m, const struct tensor *t)
+{
+	_cleanup_text_ struct text name = TEXT_INIT, shape = TEXT_INIT;
+	char human[32];
+
+	ls_folder(m, t, &name);
+	text_str(&name, t->name);
+	text_shape(&shape, t);
+	table_cell(table, name.s ? name.s : "");
+	table_cell(table, dtype_name(t->dtype));
+	table_cell(table, shape.s ? shape.s : "");
+	if (table->aligned)
+		table_cell(table, size_human(tensor_nbytes(t), human));
+	else
+		table_printf(table, "%" PRIu64, tensor_nbytes(t));
+}
+
+/* One model's rows; the folder's name above them where there are several. */
+static int ls_table(struct listing *l, const struct model *m, const char *folder)
+{
+	struct table table;
+	size_t before = l->shown;
+
+	table_begin(&table, ls_columns, ARRAY_SIZE(ls_columns));
+	for (size_t i = 0; i < m->n; i++) {
+		const struct tensor *t = &m->tensors[i];
+
+		if (!ls_wanted(l, t))
+			continue;
+		if (l->shown++ == before && folder)
+			printf("%s%s:\n", before ? "\n" : "", *folder ? folder : "./");
+		ls_row(&table, m, t);
+	}
+	return table_end(&table);
+}
+
+/* The elements of a list of tensors.json that are wanted. */
+static struct value *ls_json_list(const struct listing *l, struct arena *a,
+				  const struct value *from)
+{
+	struct value *to = value_list(a, VALUE_LIST, from ? from->n : 0);
+
+	for (size_t i = 0; to && from && i < from->n; i++) {
+		const struct value *name = value_get(from->items[i], "name");
+
+		if (name && ls_matches(l, name->s))
+			to->items[to->n++] = from->items[i];
+	}
+	return to;
+}
+
+/* {"folder": ..., "format": ..., "tensors": [...]}: the model's own tensors.json,
+ * so that there is one truth about paths and places. */
+static struct value *ls_json_model(struct listing *l, struct arena *a, struct value *doc,
+				   const char *folder)
+{
+	struct value *map = value_map(a, 4), *format = value_get(doc, "format");
+	struct value *where = value_string(a, folder, strlen(folder));
+	struct value *tensors = ls_json_list(l, a, value_get(doc, "tensors"));
+	size_t cap = 4;
+
+	if (!map || !where || !tensors || !format || value_set(a, map, &cap, "folder", where) < 0 ||
+	    value_set(a, map, &cap, "format", format) < 0 ||
+	    value_set(a, map, &cap, "tensors", tensors) < 0)
+		return NULL;
+	l->shown += tensors->n;
+	if (!l->options->all)
+		return map;
+	tensors = ls_json_list(l, a, value_get(doc, "optimizer"));
+	if (!tensors || value_set(a, map, &cap, "optimizer", tensors) < 0)
+		return NULL;
+	l->shown += tensors->n;
+	return map;
+}
+
+static int ls_json(struct listing *l, struct tree *t, const char *folder)
+{
+	_cleanup_text_ struct text doc = TEXT_INIT, out = TEXT_INIT;
+	_cleanup_arena_ struct arena *a = arena_new();
+	char path[4096];
+	struct error err = { 0 };
+	struct value *v;
+
+	if (!a || snprintf(path, sizeof path, "%stensors.json", folder) >= (int)sizeof path)
+		return -ENOMEM;
+	if (tree_text(t, path, &doc, &err) < 0 || value_from_json(a, doc.s, doc.n, &v, &err) < 0)
+		return complain(&err);
+	v = ls_json_model(l, a, v, folder);
+	if (!v || value_to_json(v, &(struct json_style){ 0 }, &out, &err) < 0)
+		return err.code ? complain(&err) : complain_text("%s: out of memory", path);
+	fwrite(out.s, 1, out.n, stdout);
+	return 0;
+}
+
+static int ls_all(struct listing *l, struct tree *t)
+{
+	struct model *const *models;
+	const char *const *folders;
+	size_t n = tree_models(t, &models, &folders);
+	int r;
+
+	if (l->options->json)
+		fputs("{\"models\": [", stdout);
+	for (size_t i = 0; i < n; i++) {
+		if (l->options->json && i)
+			fputs(", ", stdout);
+		r = l->options->json ? ls_json(l, t, folders[i])
+				     : ls_table(l, models[i], n > 1 ? folders[i] : NULL);
+		if (r)
+			return r < 0 ? complain_text("out of memory") : r;
+	}
+	if (l->options->json)
+		fputs("]}\n", stdout);
+	if (l->pattern && l->shown == 0)
+		return complain_text("no tensor's name matches '%s'", l->pattern);
+	return 0;
+}
+
+static int ls_run(int argc, char **argv)
+{
+	static const struct syntax syntax = { OPT_FORMAT | OPT_JSON | OPT_ALL, 1, 2 };
+	struct options o;
+	struct listing l = { .options = &o };
+	struct tree *t;
+	int r = options_read(&ls_command, &syntax, argc, argv, &o);
+
+	if (r >= 0)
+		return r;
+	r = open_tree(o.operands[0], &o, &t);
+	if (r)
+		return r;
+	l.pattern = o.n > 1 ? o.operands[1] : NULL;
+	r = ls_all(&l, t);
+	tree_free(t);
+	return r;
+}
+
+const struct command ls_command = {
+	.name = "ls",
+	.synopsis = "[OPTION]... SOURCE [PATTERN]",
+	.summary = "list the tensors of a model",
+	.help = "PATTERN chooses tensors: a glob (* ? [...]) of the whole name, or a part of it.\n"
+		"\n"
+		"  -a, --all        the optimizer's state too\n"
+		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --json           as JSON: what tensors.json says of each model\n"
+		"  --help           this text\n",
+	.run = ls_run,
+};
