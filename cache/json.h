@@ -22,9 +22,9 @@ enum json_event {
 	JSON_ARRAY, JSON_ARRAY_END,
 	JSON_KEY,       /* s, n */
 	JSON_STRING,    /* s, n */
-	JSON_INT,       /* i, or u when it is over INT64_MAX (then negative is false) */
+	JSON_INT,       /* i, or u when it is over INT64_MAX (then i is that) */
 	JSON_BIGINT,    /* an integer of more than 64 bits: its text in s, n */
-	JSON_FLOAT,     /* f; had a fraction or an exponent */
+	JSON_FLOAT,     /* f; had a fraction or an exponent; beyond a double: infinite */
 	JSON_BOOL,      /* i is 0 or 1 */
 	JSON_NULL,
 };
@@ -33,9 +33,9 @@ struct json {
 	const char *s; /* valid until the next event */
 	size_t n;
 	int64_t i;
-	uint64_t u;
+	uint64_t u;    /* of an integer: its value when it is not negative */
 	double f;
-	bool negative;
+	bool negative; /* of a number: it began with "-", so -0 too */
 	/* private */
 	const char *p, *start, *end;
 	char *buf;
@@ -50,9 +50,11 @@ struct json {
 void json_init(struct json *j, const char *text, size_t n);
 void json_release(struct json *j);
 #define _cleanup_json_ __attribute__((cleanup(json_release)))
-/* The next event, or -errno and a sentence ("byte 17: ..."). */
+/* The next event, or -errno and a sentence ("byte 17: ..."); after a failure
+ * every further call fails likewise. */
 int json_next(struct json *j, struct error *err);
-/* Step over the value whose first event was `event`. 0 or -errno. */
+/* Step over the value whose first event was `event` (of JSON_KEY: the key's
+ * value). 0 or -errno; a negative event is returned as it is. */
 int json_skip(struct json *j, int event, struct error *err);
 static inline bool json_is(const struct json *j, const char *s)
 {
