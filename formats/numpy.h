@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* numpy.h - NumPy's type strings, and its arrays inside pickles
+ *
+ * Shared by the formats in which NumPy's objects are met: .npy headers, and
+ * pickles of any kind.  Arrays in a pickle are
+ *
+ *     numpy.core.multiarray._reconstruct(ndarray, (0,), 'b')
+ *         + state (version, shape, dtype, fortran_order, bytes)
+ *     numpy.core.numeric._frombuffer(bytes, dtype, shape, order)   protocol 5
+ *     numpy.core.multiarray.scalar(dtype, bytes)
+ *
+ * with numpy._core for numpy.core since NumPy 2; without a version in state
+ * before 1.0.
+ */
+#pragma once
+#include "model.h"
+
+/* The dtype of a descr ("<f4", "|b1"); *ret_swapped: its bytes are big-endian.
+ * DTYPE_NONE for structures, objects, text and times, which are no tensors. */
+enum dtype numpy_descr(const char *s, size_t n, bool *ret_swapped);
+/* The same for a pickled numpy.dtype. */
+enum dtype numpy_dtype(const struct value *v, bool *ret_swapped);
+
+/* Is v an array (or a NumPy scalar, with `scalars`) whose values are numbers?
+ * 1: *ret is filled but for its name, what it needs is in a; 0: no; EBADMSG:
+ * an array whose bytes are not as many as its shape says. */
+int numpy_tensor(struct arena *a, const struct value *v, bool scalars, struct tensor *ret,
+		 struct error *err);
