@@ -18,7 +18,7 @@ Everything in the folder needs an .expect, but for what begins with "." or
 ".companions".  --update writes the transcripts (read the difference before
 you commit it).
 """
-import os, pathlib, resource, subprocess, sys
+import os, pathlib, subprocess, sys, tempfile, threading
 
 COMMANDS = ["ls --all FILE", "info FILE", "check FILE"]
 MODELFS = os.environ["MODELFS"]
@@ -28,14 +28,16 @@ SANITIZED = os.environ.get("MODELFS_SANITIZED") == "1"  # its memory and time ar
 def run(words, path):
   """(status, stdout, stderr, CPU seconds, peak MiB), FILE in place of the path."""
   argv = [MODELFS] + [str(path) if w == "FILE" else w for w in words.split(" ")]
-  p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=path.parent)
-  try:
-    out, err = p.communicate(timeout=60)
-  except subprocess.TimeoutExpired:
-    p.kill()
-    p.communicate()
-    return -99, "", "no answer in 60 seconds", 60, 0
-  return (p.returncode, *(plain(s, path) for s in (out, err)))
+  with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    p = subprocess.Popen(argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=path.parent)
+    timer = threading.Timer(60, p.kill)
+    timer.start()
+    _, status, used = os.wait4(p.pid, 0)
+    timer.cancel()
+    p.returncode = os.waitstatus_to_exitcode(status)
+    out.seek(0), err.seek(0)
+    return (p.returncode, plain(out.read(), path), plain(err.read(), path),
+            used.ru_utime + used.ru_stime, used.ru_maxrss >> 10)
 
 
 def plain(text, path):
@@ -68,15 +70,12 @@ def check_good(path, expect):
 
 def check_bad(path, expect):
   errors, sentence = [], expect.rstrip("\n")
-  before = resource.getrusage(resource.RUSAGE_CHILDREN)
-  status, out, err = run("ls FILE", path)[:3]
-  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  status, out, err, seconds, mib = run("ls FILE", path)
   if status != 1: errors.append(f"ls: status {status}, not 1")
   if out: errors.append(f"ls: prints {out[:200]!r}")
   if err != f"modelfs: {sentence}\n": errors.append(f"ls: want {sentence!r}\n{'':10}got  {err!r}")
-  seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
   if not SANITIZED and seconds > 1: errors.append(f"ls: {seconds:.1f} s")
-  if not SANITIZED and after.ru_maxrss > 100 << 10: errors.append(f"ls: {after.ru_maxrss >> 10} MiB")
+  if not SANITIZED and mib > 100: errors.append(f"ls: {mib} MiB")
   status, out, err = run("check FILE", path)[:3]
   if status != 1: errors.append(f"check: status {status}, not 1")
   if sentence not in out + err: errors.append(f"check: want {sentence!r}\n{'':10}got  {out + err!r}")
