@@ -3,7 +3,7 @@
  *
  * Immutable, in model->arena.  A tensor says how it lies in the source, it is
  * not yet computed: encoders see shared storages and strides, writes find
- * their way back, and 100,000 tensors are 100,000 x 72 bytes and their names.
+ * their way back, and 100,000 tensors are 100,000 x 80 bytes and their names.
  */
 #pragma once
 #include "dtype.h"
@@ -23,6 +23,7 @@ struct tensor {
 	struct range data;           /* the storage, as it is in the source */
 	const struct layout *layout; /* NULL: data is dense, little-endian, C order, and just this tensor */
 	const struct quant *quant;   /* NULL: plain numbers */
+	const struct strings *strings; /* of a STRING: its values; data is then their JSON (strings.h) */
 	uint8_t dtype;               /* what tensors/NAME serves */
 	uint8_t stored;              /* what data holds; differs after a transform */
 	uint8_t ndim;
