@@ -15,6 +15,7 @@ LISTS = [
   ("tests/fuzz", "*.c", "tests/meson.build", "{stem}"),
   ("tests/mount", "*.sh", "tests/meson.build", "{stem}"),
   ("tests/habits", "*.py", "tests/meson.build", "{stem}"),
+  ("tests/hostile", "*.py", "tests/meson.build", "{stem}"),
   ("tests/roundtrip", "*.py", "tests/meson.build", "{stem}"),
 ]
 # Built in another way, or no test but part of several.
