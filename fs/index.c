@@ -110,7 +110,8 @@ int index_child(const struct index *ix, const struct spot *d, const char *name, 
 	size_t n = strlen(name), cut = strlen(ix->suffix);
 	uint32_t end, pos;
 
-	if (d->file || d->pos >= ix->n || n == 0 || n > INDEX_NAME || strchr(name, '/'))
+	if (d->file || d->pos >= ix->n || n == 0 || n > INDEX_NAME ||
+	    strchr(name, '/'))
 		return 0;
 	end = dir_end(ix, d->pos, d->prefix);
 	if (n > cut && !strcmp(name + n - cut, ix->suffix)) {
@@ -121,7 +122,8 @@ int index_child(const struct index *ix, const struct spot *d, const char *name, 
 		}
 	}
 	pos = find(ix, d->pos, end, d->prefix, name, n, '/');
-	if (pos == end || compare(index_path(ix, pos) + d->prefix, name, n, '/'))
+	if (pos == end || d->depth == INDEX_DEPTH ||
+	    compare(index_path(ix, pos) + d->prefix, name, n, '/'))
 		return 0;
 	*ret = (struct spot){
 		.pos = pos,
@@ -151,7 +153,7 @@ int index_next(const struct index *ix, const struct spot *d, uint32_t at, char *
 		}
 		*ret_next = ret->file ? at + 1 : dir_end(ix, at, ret->prefix);
 		at = *ret_next;
-		if (n + (ret->file ? cut : 0) > INDEX_NAME)
+		if (n + (ret->file ? cut : 0) > INDEX_NAME || ret->depth > INDEX_DEPTH)
 			continue;
 		memcpy(buf, rest, n);
 		memcpy(buf + n, ix->suffix, ret->file ? cut : 0);
@@ -183,13 +185,7 @@ bool index_dir(const struct index *ix, uint32_t pos, uint32_t depth, struct spot
 	return pos == 0 || strncmp(index_path(ix, pos - 1), path, ret->prefix) != 0;
 }
 
-uint32_t index_subdirs(const struct index *ix, const struct spot *d)
+uint32_t index_end(const struct index *ix, const struct spot *s)
 {
-	char buf[INDEX_NAME + 1];
-	struct spot s;
-	uint32_t at = d->pos, n = 0;
-
-	while (index_next(ix, d, at, buf, &s, &at))
-		n += !s.file;
-	return n;
+	return s->file ? s->pos + 1 : dir_end(ix, s->pos, s->prefix);
 }

@@ -8,7 +8,8 @@
  *
  * Paths have no empty segments and none is a directory of another.  A suffix is
  * added to every file's name when it is shown (".npy").  Names over INDEX_NAME
- * bytes cannot be had through a kernel: they are neither found nor listed.
+ * bytes cannot be had through a kernel: they are neither found nor listed, and
+ * neither are directories deeper than INDEX_DEPTH.
  */
 #pragma once
 #include <stdbool.h>
@@ -18,7 +19,7 @@
 struct arena;
 struct entry;
 
-enum { INDEX_NAME = 255 };
+enum { INDEX_NAME = 255, INDEX_DEPTH = 8000 };
 
 struct index {
 	const char *const *paths;     /* by item; NULL: names of entries */
@@ -57,10 +58,5 @@ int index_next(const struct index *ix, const struct spot *d, uint32_t at, char *
 	       struct spot *ret, uint32_t *ret_next);
 /* The directory of `depth` segments above the path at pos; false: there is none. */
 bool index_dir(const struct index *ix, uint32_t pos, uint32_t depth, struct spot *ret);
-/* How many directories are in d. */
-uint32_t index_subdirs(const struct index *ix, const struct spot *d);
-/* Does anything below d, or d itself, exist? */
-static inline bool index_has(const struct index *ix, const struct spot *s)
-{
-	return s->pos < ix->n;
-}
+/* The position after everything that is s or below it. */
+uint32_t index_end(const struct index *ix, const struct spot *s);
