@@ -16,7 +16,8 @@ struct entry {
 	struct range data;   /* .blob NULL for a link */
 	const char *link;    /* a symlink that is shown as one: its target; else NULL */
 	int64_t mtime_ns;    /* 0: as the source */
-	mode_t mode;         /* permission bits; 0: as the source */
+	mode_t mode;         /* permission bits, of a folder's file S_IFREG too, so that
+			      * one without any is not 0; 0: as the source */
 	uid_t uid;
 	gid_t gid;
 };
@@ -29,6 +30,7 @@ struct bundle {
 	const struct container *container; /* how it is packed; NULL: a view */
 	const void *private; /* the container's */
 	struct range packed; /* an archive's own bytes; .blob NULL if none */
+	const uint32_t *by_place; /* the entries' indices by blob, offset: bundle_whose() */
 	bool folder;         /* the source is a directory or an archive, not one file */
 	/* of the source itself, for entries that have none of their own */
 	int64_t mtime_ns;
@@ -51,8 +53,12 @@ struct container {
 extern const struct container *const containers[]; /* NULL ends it */
 
 /* The file or the folder at `where` (not an archive's inside: containers_open).
- * A folder is listed whole, symlinks followed within it and, in a Hub cache,
- * into blobs/, others kept as links; over 1,000,000 names is an error.
+ * A folder is listed whole, hidden files too: symlinks are followed within it
+ * and, in a Hub cache, into blobs/; others (also those that lead back up, to
+ * nothing or to what is no file) are kept as links.  FIFOs, sockets and devices
+ * are left out, and what may not be looked into (a folder without permission);
+ * a file that may not be read is listed, reading it fails.  Over 1,000,000
+ * names or 64 folders in each other is an error.
  * caller drops: arena_put((*ret)->arena). */
 int bundle_open(const char *where, struct bundle **ret, struct error *err);
 
@@ -69,7 +75,8 @@ size_t bundle_prefix(const struct bundle *b, const char *prefix, size_t *ret_n);
 const struct entry *bundle_whose(const struct bundle *b, struct range r, uint64_t *ret_offset);
 
 /* A bundle of entries [n] that were gathered in arena a, which it takes: sorts
- * them and checks the rules above (EBADMSG names the first that breaks one).
+ * them (in place, unless they are) and checks the rules above (EBADMSG names the
+ * first that breaks one; then a is still the caller's).
  * b is filled but for entries, n, arena; `what` is for the sentence. */
 int bundle_finish(struct arena *a, struct bundle *b, struct entry *entries, size_t n,
 		  const char *what, struct error *err);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include "blob.h"
 
-/* One regular file.  Immutable but for `fd`. */
+/* One regular file, as it was when it was opened or listed.  Immutable. */
 struct source {
 	const char *path; /* absolute, for people and the xattr */
 	dev_t dev;
@@ -30,16 +30,22 @@ struct source {
 int local_file(struct arena *a, int dirfd, const char *name, const char *path,
 	       bool lazy, struct range *ret, struct error *err);
 
+/* The same, lazy, for a file that was just found with attributes st in a folder:
+ * it cannot fail but for memory (.blob NULL).  path and name are kept, not copied. */
+struct range local_listed(struct arena *a, int dirfd, const char *name, const char *path,
+			  const struct stat *st);
+
 /* The source behind a range that lies in one local file; NULL if it does not. */
 const struct source *range_source(struct range r);
 
-/* Has the file changed since it was opened (size, mtime, inode's ctime but for
- * links)?  Looks at most once in 100 ms.  -ESTALE and a sentence, or 0. */
+/* Has the file changed since it was opened (size, mtime; not ctime, which moves
+ * when the file is renamed, too)?  Looks at most once in 100 ms; every read asks.
+ * A changed file stays so.  -ESTALE and a sentence, or 0. */
 int source_check(const struct source *s, struct error *err);
 /* 1 when another file has taken the path's place (the old one is served on). */
 int source_replaced(const struct source *s);
-/* Call fn(ctx, sentence) once for each source that is found changed; one
- * callback for the process, set before threads start. */
+/* Call fn(ctx, sentence) once for each source that is found changed, from the
+ * thread that found it; one callback for the process, set before threads start. */
 void source_on_change(void (*fn)(void *ctx, const char *sentence), void *ctx);
 /* Bytes read from local files so far by this process, for stats and tests. */
 uint64_t local_bytes_read(void);

@@ -3,6 +3,12 @@
  *
  * What a bundle does not say about a member.  zip_container in bundle.h's list
  * is built on this.
+ *
+ * Strict where readers differ: names in the directory and before the data are
+ * equal, nothing overlaps, no member is there twice, encrypted, on another disk
+ * or outside the archive, and nothing follows the end record.  CRCs are not
+ * looked at (torch does not either).  Members that are neither stored nor
+ * deflated are listed; reading them is EOPNOTSUPP.
  */
 #pragma once
 #include "bundle.h"
@@ -19,5 +25,9 @@ struct zip_member { /* b->private of a zip bundle: one for each entry, same orde
 };
 /* The member behind entry e of a zip bundle. */
 const struct zip_member *zip_member(const struct bundle *b, const struct entry *e);
+/* A member over 64 MiB that is compressed further than this is taken for a bomb
+ * and its archive refused; default 200, 1032 is what deflate can do at most.
+ * Before threads start. */
+void zip_set_max_ratio(unsigned ratio);
 /* Does data begin with a local header or is it an empty zip?  Cheap: first bytes. */
 bool zip_is(const uint8_t *first, size_t n);
