@@ -55,6 +55,11 @@ struct decoder {
 extern const struct decoder *const decoders[]; /* in probe order; NULL ends it */
 const struct decoder *decoder_find(const char *name);
 
+/* What sentences about an entry begin with: the path of a one-file source,
+ * "PATH/NAME" of a folder's or an archive's.  Sentences of claim() and decode()
+ * begin with it, decode() below adds nothing.  In a; never NULL. */
+const char *entry_path(const struct bundle *b, const struct entry *e, struct arena *a);
+
 /* A claim that could not be made: the entry is unmistakably of a format, but bad. */
 struct refusal {
 	const struct entry *entry;

@@ -68,3 +68,11 @@ int view_open(struct model *m, const char *name, struct bundle **ret, struct err
 int size_parse(const char *s, uint64_t *ret);
 /* Leave a tensor out. 0 or -ENOMEM. */
 int omit(struct arena *a, struct omissions *left, const char *tensor, const char *why);
+
+/* Longer names are left out of views, so that two of them, escaped, fit into a record. */
+enum { VIEW_NAME_MAX = 5000 };
+/* The numbers [*ret_n], in order, of the tensors of m that view e holds: the
+ * model's own, of a dtype that e holds, with a name that is UTF-8 and not too
+ * long.  The others are added to left.  In a. */
+int view_tensors(const struct model *m, const struct encoder *e, struct arena *a,
+		 struct omissions *left, uint32_t **ret, uint32_t *ret_n, struct error *err);

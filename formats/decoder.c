@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decoder.c - the formats: their list, whose an entry is, what a path stands for */
+#include "decoder.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../cache/arena.h"
+#include "../cache/cleanup.h"
+#include "../cache/text.h"
+
+#define DECODER(name) extern const struct decoder name##_decoder;
+#include "decoders.inc"
+#undef DECODER
+
+const struct decoder *const decoders[] = {
+#define DECODER(name) &name##_decoder,
+#include "decoders.inc"
+#undef DECODER
+	NULL,
+};
+
+enum { FIRST = 4096, NAMES_MAX = 1000000 };
+
+const struct decoder *decoder_find(const char *name)
+{
+	for (size_t i = 0; decoders[i]; i++)
+		if (!strcmp(decoders[i]->name, name))
+			return decoders[i];
+	return NULL;
+}
+
+static const char *decoder_names(struct text *t)
+{
+	for (size_t i = 0; decoders[i]; i++)
+		text_printf(t, "%s%s", i ? ", " : "", decoders[i]->name);
+	return t->s ? t->s : "nothing";
+}
+
+const char *entry_path(const struct bundle *b, const struct entry *e, struct arena *a)
+{
+	const char *path = b->folder ? arena_printf(a, "%s/%s", b->path, e->name) : b->path;
+
+	return path ? path : e->name;
+}
+
+int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err)
+{
+	return c->decoder->decode(b, c, ret, err);
+}
+
+/* ---- names of models over several files ---- */
+
+static bool search_is_index(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 5 && !strcmp(name + n - 5, ".json") && strstr(name, ".index.");
+}
+
+/* Where "-00001-of-00004." is in the name of a shard; NULL in other names. */
+static const char *search_shard(const char *name)
+{
+	static const char pattern[] = "-00000-of-00000.";
+
+	for (const char *at = strchr(name, '-'); at; at = strchr(at + 1, '-')) {
+		size_t k = 0;
+
+		while (pattern[k] && (pattern[k] == '0' ? isdigit((unsigned char)at[k]) != 0
+							: at[k] == pattern[k]))
+			k++;
+		if (!pattern[k])
+			return at;
+	}
+	return NULL;
+}
+
+/* The names that the index of a shard may have: of X-00001-of-00004.EXT it is
+ * X.EXT.index.json, of X.VARIANT-00001-of-00004.EXT also X.EXT.index.VARIANT.json.
+ * Fills names with at most 2, returns how many. */
+static size_t search_indexes(struct arena *a, const char *name, const char *names[2])
+{
+	const char *at = search_shard(name), *ext, *dot;
+	size_t n = 0;
+
+	if (!at || at == name)
+		return 0;
+	ext = strchr(at, '.');
+	names[n] = arena_printf(a, "%.*s%s.index.json", (int)(at - name), name, ext);
+	n += names[n] != NULL;
+	dot = memrchr(name, '.', (size_t)(at - name));
+	if (!dot || memchr(dot, '/', (size_t)(at - dot)))
+		return n;
+	names[n] = arena_printf(a, "%.*s%s.index.%.*s.json", (int)(dot - name), name, ext,
+				(int)(at - dot - 1), dot + 1);
+	return n + (names[n] != NULL);
+}
+
+/* ---- claims ---- */
+
+/* A search through a bundle: what was found so far. */
+struct search {
+	const struct bundle *b;
+	const struct decoder *format; /* NULL: every one */
+	struct arena *a;
+	struct claim *claims;
+	size_t n, cap;
+	struct refusal *refusals;
+	size_t n_refusals, refusals_cap;
+	bool *part;   /* [b->n] the entry is part of a claim whose head is another */
+};
+
+static int search_no_memory(const struct search *s, struct error *err)
+{
+	return fail(err, ENOMEM, "%s: no memory to look for models", s->b->path);
+}
+
+static int search_refuse(struct search *s, const struct entry *e, const struct error *why,
+			 struct error *err)
+{
+	struct refusal *list = arena_grow(s->a, s->refusals, &s->refusals_cap, s->n_refusals + 1,
+					  sizeof *list);
+
+	if (!list)
+		return search_no_memory(s, err);
+	s->refusals = list;
+	list[s->n_refusals++] = (struct refusal){ e, *why };
+	return 0;
+}
+
+/* The folder of a name, with its "/"; "" at the top. */
+static const char *search_folder(struct search *s, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return slash ? arena_string(s->a, name, (size_t)(slash + 1 - name)) : "";
+}
+
+static int search_add(struct search *s, const struct entry *e, struct claim *c, struct error *err)
+{
+	struct claim *list = arena_grow(s->a, s->claims, &s->cap, s->n + 1, sizeof *list);
+
+	c->folder = search_folder(s, c->n ? c->names[0] : e->name);
+	if (!list || !c->folder)
+		return search_no_memory(s, err);
+	s->claims = list;
+	list[s->n++] = *c;
+	for (size_t i = 1; i < c->n; i++) {
+		const struct entry *other = bundle_find(s->b, c->names[i]);
+
+		if (other && other != e)
+			s->part[other - s->b->entries] = true;
+	}
+	return 0;
+}
+
+/* A pointer of Git LFS stands where the file was not fetched. */
+static bool search_is_lfs(const uint8_t *first, size_t n)
+{
+	static const char head[] = "version https://git-lfs.github.com/spec/";
+
+	return n >= sizeof head - 1 && !memcmp(first, head, sizeof head - 1);
+}
+
+/* What the decoders say of an entry whose first bytes are first [n]. */
+static int search_ask(struct search *s, const struct entry *e, const uint8_t *first, size_t n,
+		      struct error *err)
+{
+	const struct decoder *found = NULL;
+	struct error refused = { 0 }, why = { 0 };
+	struct claim c = { 0 }, other;
+	int r;
+
+	for (size_t i = 0; decoders[i]; i++) {
+		const struct decoder *d = decoders[i];
+
+		if (s->format && s->format != d)
+			continue;
+		other = (struct claim){ .decoder = d };
+		why = (struct error){ 0 };
+		r = d->claim(s->b, e, first, n, s->a, &other, &why);
+		if (r == -ENOMEM)
+			return search_no_memory(s, err);
+		if (r < 0 && !refused.code) {
+			refused = why;
+		} else if (r > 0 && found) {
+			(void)fail(&why, EBADMSG, "%s: it is both %s and %s; say which with --format",
+				   entry_path(s->b, e, s->a), found->name, d->name);
+			return search_refuse(s, e, &why, err);
+		} else if (r > 0) {
+			found = d;
+			c = other;
+		}
+	}
+	if (found)
+		return search_add(s, e, &c, err);
+	if (search_is_lfs(first, n))
+		(void)fail(&refused, EBADMSG, "%s: a Git LFS pointer, the file itself was not fetched "
+			   "(git lfs pull does that)", entry_path(s->b, e, s->a));
+	return refused.code ? search_refuse(s, e, &refused, err) : 0;
+}
+
+/* A shard beside its index is no model of its own, not even where the index is bad. */
+static bool search_has_index(struct search *s, const char *name)
+{
+	const char *names[2];
+	size_t n = search_indexes(s->a, name, names);
+
+	for (size_t i = 0; i < n; i++)
+		if (bundle_find(s->b, names[i]))
+			return true;
+	return false;
+}
+
+static int search_entry(struct search *s, const struct entry *e, struct error *err)
+{
+	uint8_t first[FIRST];
+	struct error why = { 0 };
+	size_t n = 0;
+	int r;
+
+	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name))
+		return 0;
+	r = range_read(e->data, 0, sizeof first, first, &n, &why);
+	if (r == -ENOMEM)
+		return search_no_memory(s, err);
+	return r < 0 ? search_refuse(s, e, &why, err) : search_ask(s, e, first, n, err);
+}
+
+/* Drop claims on entries that turned out to be part of another. */
+static void search_dedupe(struct search *s)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct entry *head = bundle_find(s->b, s->claims[i].names[0]);
+
+		if (!head || !s->part[head - s->b->entries])
+			s->claims[k++] = s->claims[i];
+	}
+	s->n = k;
+}
+
+static int search_compare(const void *x, const void *y)
+{
+	const struct claim *p = x, *q = y;
+	int r = strcmp(p->folder, q->folder);
+
+	if (r)
+		return r;
+	if (p->rank != q->rank)
+		return p->rank > q->rank ? -1 : 1;
+	return strcmp(p->names[0], q->names[0]);
+}
+
+int claims_find(const struct bundle *b, const char *format, struct arena *a,
+		struct claims *ret, struct error *err)
+{
+	struct search s = { .b = b, .a = a };
+	_cleanup_text_ struct text t = TEXT_INIT;
+	_cleanup_free_ bool *part = calloc(b->n ? b->n : 1, sizeof *part);
+	int r = 0;
+
+	s.format = format ? decoder_find(format) : NULL;
+	if (format && !s.format)
+		return fail(err, EINVAL, "there is no format '%s'; the formats are %s", format,
+			    decoder_names(&t));
+	if (b->n > NAMES_MAX)
+		return fail(err, EOPNOTSUPP, "%s: %zu names, at most 1,000,000 are looked at",
+			    b->path, b->n);
+	s.part = part;
+	if (!part)
+		return search_no_memory(&s, err);
+	/* Indexes first: what they name is not opened to be looked at. */
+	for (size_t pass = 0; pass < 2 && r >= 0; pass++)
+		for (size_t i = 0; i < b->n && r >= 0; i++)
+			if (search_is_index(b->entries[i].name) == (pass == 0))
+				r = search_entry(&s, &b->entries[i], err);
+	if (r < 0)
+		return r;
+	search_dedupe(&s);
+	if (s.n)
+		qsort(s.claims, s.n, sizeof *s.claims, search_compare);
+	*ret = (struct claims){ s.claims, s.n, s.refusals, s.n_refusals };
+	return 0;
+}
+
+/* ---- what a path stands for ---- */
+
+/* Nothing was found: why. */
+static int source_nothing(const struct bundle *b, const struct claims *c, const char *format,
+			  struct error *err)
+{
+	_cleanup_text_ struct text t = TEXT_INIT;
+
+	if (c->n_refusals) {
+		if (err)
+			*err = c->refusals[0].error;
+		return -c->refusals[0].error.code;
+	}
+	if (format)
+		return fail(err, EBADMSG, "%s: no model of format %s in it", b->path, format);
+	if (!b->n)
+		return fail(err, EBADMSG, "%s: no model in it: it is empty", b->path);
+	if (!b->folder && !b->entries[0].data.size)
+		return fail(err, EBADMSG, "%s: an empty file is no model", b->path);
+	return fail(err, EBADMSG, "%s: no model in %s; modelfs reads %s", b->path,
+		    b->folder ? "its files" : "it", decoder_names(&t));
+}
+
+static bool source_is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* The file `where` is a part of a model over several files: 1, the folder they
+ * are in and the name of their index; 0: it is not. */
+static int source_whole(const char *where, struct arena *a, const char **ret_folder,
+			const char **ret_index)
+{
+	const char *slash = strrchr(where, '/'), *names[2] = { slash ? slash + 1 : where };
+	const char *folder = slash ? arena_string(a, where, (size_t)(slash + 1 - where)) : ".";
+	size_t n = 1;
+
+	if (!search_is_index(names[0]))
+		n = search_indexes(a, names[0], names);
+	if (!n || !folder || !source_is_file(where))
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		const char *path = slash ? arena_printf(a, "%s%s", folder, names[i]) : names[i];
+
+		if (!path || !source_is_file(path))
+			continue;
+		*ret_folder = folder;
+		*ret_index = names[i];
+		return 1;
+	}
+	return 0;
+}
+
+/* The claim with this head; the refusal of it if there is one. */
+static int source_only(const struct opened *o, const char *index, const struct claim **ret,
+		       struct error *err)
+{
+	for (size_t i = 0; i < o->claims.n; i++) {
+		if (!strcmp(o->claims.claims[i].names[0], index)) {
+			*ret = &o->claims.claims[i];
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < o->claims.n_refusals; i++) {
+		const struct refusal *f = &o->claims.refusals[i];
+
+		if (strcmp(f->entry->name, index))
+			continue;
+		if (err)
+			*err = f->error;
+		return -f->error.code;
+	}
+	return fail(err, EBADMSG, "%s/%s: not an index of shards", o->bundle->path, index);
+}
+
+static int source_part(const char *folder, const char *index, const char *format,
+		       struct opened *o, struct error *err)
+{
+	int r = bundle_open(folder, &o->bundle, err);
+
+	if (r < 0)
+		return r;
+	r = arena_hold(o->arena, o->bundle->arena);
+	arena_put(o->bundle->arena);
+	if (r < 0)
+		return fail(err, ENOMEM, "%s: no memory", folder);
+	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
+	return r < 0 ? r : source_only(o, index, &o->only, err);
+}
+
+/* The archive that the one file of o->bundle may be, in its place. */
+static int source_inside(const char *format, struct opened *o, struct error *err)
+{
+	const struct bundle *file = o->bundle;
+	struct bundle *inside;
+	struct claims claims;
+	int r = containers_open(file->entries[0].data, file->path, file->arena, &inside, err);
+
+	if (r <= 0)
+		return r;
+	r = arena_hold(o->arena, inside->arena);
+	arena_put(inside->arena);
+	if (r < 0)
+		return fail(err, ENOMEM, "%s: no memory", file->path);
+	r = claims_find(inside, format, o->arena, &claims, err);
+	if (r < 0)
+		return r;
+	if (!claims.n && o->claims.n_refusals)
+		return 0; /* what the file itself is accused of says more */
+	o->bundle = inside;
+	o->claims = claims;
+	return 0;
+}
+
+static int source_all(const char *where, const char *format, struct opened *o, struct error *err)
+{
+	int r = bundle_open(where, &o->bundle, err);
+
+	if (r < 0)
+		return r;
+	r = arena_hold(o->arena, o->bundle->arena);
+	arena_put(o->bundle->arena);
+	if (r < 0)
+		return fail(err, ENOMEM, "%s: no memory", where);
+	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
+	if (r >= 0 && !o->claims.n && !o->bundle->folder && o->bundle->n == 1)
+		r = source_inside(format, o, err);
+	if (r >= 0 && !o->claims.n)
+		r = source_nothing(o->bundle, &o->claims, format, err);
+	return r;
+}
+
+int source_open(const char *where, const char *format, struct opened *ret, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct opened o = { .arena = a };
+	const char *folder, *index;
+	int r;
+
+	if (!a)
+		return fail(err, ENOMEM, "%s: no memory", where);
+	if (source_whole(where, a, &folder, &index))
+		r = source_part(folder, index, format, &o, err);
+	else
+		r = source_all(where, format, &o, err);
+	if (r < 0)
+		return r;
+	*ret = o;
+	(void)take(&a);
+	return 0;
+}
