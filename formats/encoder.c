@@ -434,5 +434,6 @@ int view_open(struct model *m, const char *name, struct bundle **ret, struct err
 	if (r < 0)
 		return r;
 	*ret = b;
+	(void)take(&a); /* it is the view's */
 	return 0;
 }
