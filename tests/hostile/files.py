@@ -47,7 +47,7 @@ def empty(d):
   return d / "x.pt"
 
 
-@case("not a regular file")
+@case("FIFO", "regular file")
 def fifo(d):
   os.mkfifo(d / "x.pt")
   return d / "x.pt"
