@@ -389,7 +389,7 @@ static int read_entry(struct zip *z, const uint8_t *p, struct error *err)
 	r = read_zip64(z, e, bytes_of(p + CENTRAL + len, extra), get_le(p + 34, 2), err);
 	if (r < 0)
 		return r;
-	if (folder && (e->m.size || e->m.packed > 2)) /* an empty deflate stream */
+	if (folder && e->m.size)
 		return refuse(z, e->name, err, "is a folder with %" PRIu64 " bytes", e->m.size);
 	if (folder)
 		return 0;
