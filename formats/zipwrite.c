@@ -32,7 +32,7 @@ enum {
 struct zip {
 	struct zipwrite z;
 	struct sums *sums;            /* NULL: none is made */
-	uint64_t *offset;             /* [n] of local headers */
+	uint64_t first_wide;          /* the first member whose offset takes a zip64 field */
 	uint64_t *end;                /* [2 n + 1] of records and data, in turn */
 	uint64_t *record_end;         /* [n + 1] within records */
 	uint64_t *central_end;        /* [n + 1] within the directory; the last is the end */
@@ -47,16 +47,22 @@ struct member {
 	bool wide_size, wide_offset;
 };
 
-static struct member member_of(const struct zip *zip, uint64_t i, uint64_t offset)
+/* The first size and offset that go into a zip64 field. */
+static uint64_t wide_from(const struct zip *zip)
+{
+	return zip->z.style == ZIPWRITE_NUMPY ? PYTHON_MAX + 1 : U32_MAX;
+}
+
+/* All but the offset. */
+static struct member member_at(const struct zip *zip, uint64_t i)
 {
 	const struct zipwrite *z = &zip->z;
-	uint64_t most = z->style == ZIPWRITE_NUMPY ? PYTHON_MAX + 1 : U32_MAX;
-	struct member m = { .i = i, .offset = offset };
+	struct member m = { .i = i };
 
 	m.size = z->size(z->ctx, i);
 	m.name = z->name(z->ctx, i, NULL);
-	m.wide_size = m.size >= most;
-	m.wide_offset = offset >= most;
+	m.wide_size = m.size >= wide_from(zip);
+	m.wide_offset = i >= zip->first_wide;
 	return m;
 }
 
@@ -95,6 +101,17 @@ static size_t descriptor_size(const struct zip *zip, const struct member *m)
 	if (zip->z.style == ZIPWRITE_NUMPY || !m->size)
 		return 0;
 	return wide_bytes(m) ? 24 : 16;
+}
+
+static struct member member_of(const struct zip *zip, uint64_t i)
+{
+	struct member m = member_at(zip, i), before;
+
+	if (i) { /* it begins where the data before it and its descriptor end */
+		before = member_at(zip, i - 1);
+		m.offset = zip->end[2 * i - 1] + descriptor_size(zip, &before);
+	}
+	return m;
 }
 
 static size_t local_size(const struct zip *zip, const struct member *m)
@@ -217,13 +234,13 @@ static int zip_record(const void *ctx, uint64_t i, uint8_t *dst, size_t size, st
 	int r = 0;
 
 	if (i) {
-		m = member_of(zip, i - 1, zip->offset[i - 1]);
+		m = member_at(zip, i - 1);
 		if (descriptor_size(zip, &m))
 			r = put_descriptor(zip, &m, &o, err);
 	}
 	if (r < 0 || i == zip->z.n)
 		return r;
-	m = member_of(zip, i, zip->offset[i]);
+	m = member_of(zip, i);
 	return put_local(zip, &m, &o, err);
 }
 
@@ -321,7 +338,7 @@ static int zip_central(const void *ctx, uint64_t i, uint8_t *dst, size_t size, s
 		put_end(zip, &o);
 		return 0;
 	}
-	m = member_of(zip, i, zip->offset[i]);
+	m = member_of(zip, i);
 	return put_central(zip, &m, &o, err);
 }
 
@@ -363,10 +380,14 @@ static bool zip_place(struct zip *zip)
 	size_t descriptor = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct member m = member_of(zip, i, at + descriptor);
-		size_t local = local_size(zip, &m);
+		struct member m;
+		size_t local;
 
-		zip->offset[i] = m.offset;
+		if (at + descriptor >= wide_from(zip) && i < zip->first_wide)
+			zip->first_wide = i;
+		m = member_at(zip, i);
+		m.offset = at + descriptor;
+		local = local_size(zip, &m);
 		records += descriptor + local;
 		zip->record_end[i] = records;
 		zip->end[2 * i] = m.offset + local;
@@ -396,11 +417,11 @@ static struct zip *zip_new(struct arena *a, const struct zipwrite *z)
 		zip->z.sum_head = z->n;
 		zip->z.sum_tail = 0;
 	}
-	zip->offset = arena_array(a, z->n + 1, sizeof *zip->offset);
+	zip->first_wide = UINT64_MAX;
 	zip->end = arena_array(a, z->n + 1, 2 * sizeof *zip->end);
 	zip->record_end = arena_array(a, z->n + 1, sizeof *zip->record_end);
 	zip->central_end = arena_array(a, z->n + 1, sizeof *zip->central_end);
-	return zip->offset && zip->end && zip->record_end && zip->central_end ? zip : NULL;
+	return zip->end && zip->record_end && zip->central_end ? zip : NULL;
 }
 
 int zipwrite_layout(struct arena *a, const struct zipwrite *z, struct range *ret,

@@ -5,7 +5,7 @@
  *
  * Record i is what stands between the data of two members: the descriptor that
  * follows member i - 1 (PyTorch) and the local header of member i.  Records and
- * the directory are made when read, data is composed when read; 40 bytes a
+ * the directory are made when read, data is composed when read; 32 bytes a
  * member are kept, 8 more where its checksum is.
  *
  *     ZIPWRITE_NUMPY  sizes in a zip64 field of every local header, checksums

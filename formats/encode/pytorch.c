@@ -33,10 +33,10 @@ enum {
 	BATCH = 1000,          /* items of one SETITEMS, as pickle writes them */
 };
 
-struct pytorch_storage {
-	uint64_t offset, size; /* in the blob of its first tensor */
-	uint32_t first;        /* number in view->list of its first tensor */
-	bool dense;            /* made for that tensor alone */
+/* A storage that tensors lie in as they do in the source: a piece of the blob
+ * of its first tensor. */
+struct pytorch_shared {
+	uint64_t offset, size;
 };
 
 struct pytorch_view {
@@ -44,9 +44,11 @@ struct pytorch_view {
 	uint32_t *list;        /* tensors of the model that are in the view; n */
 	uint32_t n;
 	uint32_t *storage;     /* [n] number of its storage */
-	struct pytorch_storage *storages; /* in the order of their first tensors */
-	uint32_t n_storages;
+	uint32_t n_storages;   /* in the order of their first tensors */
+	uint32_t *first;       /* [n_storages] number in list of its first tensor */
+	uint32_t *in_shared;   /* [n_storages] number in shared, and one; 0: dense, of one tensor */
 	uint32_t *key;         /* [n_storages] its number within its file */
+	struct pytorch_shared *shared;
 	struct split split;    /* items are numbers in list */
 };
 
@@ -55,7 +57,7 @@ struct pytorch_file {
 	const char *stem;
 	const uint32_t *items; /* [n] in view->list */
 	uint32_t n;
-	uint32_t *storages;    /* [n_storages] numbers in view->storages */
+	uint32_t *storages;    /* [n_storages] numbers of the view's storages */
 	uint32_t n_storages;
 	uint32_t first[DTYPE_COUNT]; /* the first item of each dtype, NONE if there is none */
 	uint32_t first_v2, first_v3;
@@ -166,9 +168,17 @@ static bool pytorch_together(const struct tensor *p, const struct tensor *q)
 	       p->data.blob == q->data.blob;
 }
 
+/* Storages while they are found: by their first tensor. */
+struct pytorch_sharing {
+	struct pytorch_shared *list;
+	uint32_t n;
+	uint32_t *of_item; /* number in list, and one */
+};
+
 /* Give tensors of[0 .. n) one storage: that of them all, if they use half of
  * it and lie in it at whole numbers.  The others keep one of their own. */
-static void pytorch_share(struct pytorch_view *v, const uint32_t *of, size_t n)
+static void pytorch_share(struct pytorch_view *v, struct pytorch_sharing *s, const uint32_t *of,
+			  size_t n)
 {
 	uint64_t low = UINT64_MAX, high = 0, used = 0, item = pytorch_item(pytorch_tensor(v, of[0]));
 
@@ -188,41 +198,15 @@ static void pytorch_share(struct pytorch_view *v, const uint32_t *of, size_t n)
 	for (size_t k = 0; k < n; k++)
 		v->storage[of[k]] = of[0];
 	/* A last piece of a number is nobody's. */
-	v->storages[of[0]] = (struct pytorch_storage){ low, (high - low) / item * item, of[0], false };
+	s->list[s->n++] = (struct pytorch_shared){ low, (high - low) / item * item };
+	s->of_item[of[0]] = s->n;
 }
 
-/* Number the storages as their first tensors come. */
-static void pytorch_number(struct pytorch_view *v)
+/* Tensors that may lie in a shared storage, those of one together. */
+static void pytorch_group(struct pytorch_view *v, struct pytorch_sharing *s, uint32_t *of)
 {
-	uint32_t k = 0;
+	size_t n = 0, end;
 
-	/* storage[i] and storages[i] are by first tensor until here; k never overtakes i */
-	for (uint32_t i = 0; i < v->n; i++) {
-		uint32_t first = v->storage[i];
-
-		if (first != NONE && first != i) {
-			v->storage[i] = v->storage[first];
-			continue;
-		}
-		v->storages[k] = first == i ? v->storages[i] : (struct pytorch_storage){
-			.size = tensor_nbytes(pytorch_tensor(v, i)), .first = i, .dense = true,
-		};
-		v->storage[i] = k++;
-	}
-	v->n_storages = k;
-}
-
-static int pytorch_storages(struct pytorch_view *v, struct arena *a, struct error *err)
-{
-	_cleanup_arena_ struct arena *scratch = arena_new();
-	size_t room = v->n ? v->n : 1, n = 0, end;
-	uint32_t *of = scratch ? arena_array(scratch, room, sizeof *of) : NULL;
-
-	v->storage = arena_array(a, room, sizeof *v->storage);
-	v->storages = arena_array(a, room, sizeof *v->storages);
-	v->key = arena_array(a, room, sizeof *v->key);
-	if (!of || !v->storage || !v->storages || !v->key)
-		return fail(err, ENOMEM, "no memory for a view of %" PRIu32 " tensors", v->n);
 	for (uint32_t i = 0; i < v->n; i++) {
 		const struct tensor *t = pytorch_tensor(v, i);
 
@@ -236,10 +220,67 @@ static int pytorch_storages(struct pytorch_view *v, struct arena *a, struct erro
 		end = i + 1;
 		while (end < n && pytorch_together(pytorch_tensor(v, of[i]), pytorch_tensor(v, of[end])))
 			end++;
-		pytorch_share(v, of + i, end - i);
+		pytorch_share(v, s, of + i, end - i);
 	}
-	pytorch_number(v);
+}
+
+/* Number the storages as their first tensors come. */
+static void pytorch_number(struct pytorch_view *v, const struct pytorch_sharing *s)
+{
+	uint32_t k = 0;
+
+	for (uint32_t i = 0; i < v->n; i++) {
+		uint32_t first = v->storage[i];
+
+		if (first != NONE && first != i) {
+			v->storage[i] = v->storage[first];
+			continue;
+		}
+		v->first[k] = i;
+		v->in_shared[k] = s->of_item[i];
+		v->storage[i] = k++;
+	}
+	v->n_storages = k;
+}
+
+static int pytorch_storages(struct pytorch_view *v, struct arena *a, struct error *err)
+{
+	_cleanup_arena_ struct arena *scratch = arena_new();
+	size_t room = v->n ? v->n : 1;
+	struct pytorch_sharing s = { 0 };
+	uint32_t *of;
+
+	if (!scratch)
+		return fail(err, ENOMEM, "no memory for a view of %" PRIu32 " tensors", v->n);
+	of = arena_array(scratch, room, sizeof *of);
+	s.list = arena_array(scratch, room, sizeof *s.list);
+	s.of_item = arena_array(scratch, room, sizeof *s.of_item);
+	v->storage = arena_array(a, room, sizeof *v->storage);
+	v->first = arena_array(a, room, sizeof *v->first);
+	v->in_shared = arena_array(a, room, sizeof *v->in_shared);
+	v->key = arena_array(a, room, sizeof *v->key);
+	if (!of || !s.list || !s.of_item || !v->storage || !v->first || !v->in_shared || !v->key)
+		return fail(err, ENOMEM, "no memory for a view of %" PRIu32 " tensors", v->n);
+	pytorch_group(v, &s, of);
+	pytorch_number(v, &s);
+	v->shared = arena_array(a, s.n ? s.n : 1, sizeof *v->shared);
+	if (!v->shared)
+		return fail(err, ENOMEM, "no memory for a view of %" PRIu32 " tensors", v->n);
+	memcpy(v->shared, s.list, s.n * sizeof *v->shared);
 	return 0;
+}
+
+/* Storage k, NULL where it is made for its one tensor. */
+static const struct pytorch_shared *pytorch_shared(const struct pytorch_view *v, uint32_t k)
+{
+	return v->in_shared[k] ? &v->shared[v->in_shared[k] - 1] : NULL;
+}
+
+static uint64_t pytorch_storage_size(const struct pytorch_view *v, uint32_t k)
+{
+	const struct pytorch_shared *s = pytorch_shared(v, k);
+
+	return s ? s->size : tensor_nbytes(pytorch_tensor(v, v->first[k]));
 }
 
 /* ---- the pickle ---- */
@@ -323,7 +364,7 @@ static void pytorch_put_storage(const struct pytorch_file *f, uint32_t i, const 
 {
 	const struct pytorch_type *type = &pytorch_types[t->dtype];
 	uint32_t k = f->v->storage[f->items[i]];
-	uint64_t size = f->v->storages[k].size;
+	uint64_t size = pytorch_storage_size(f->v, k);
 	char key[16];
 
 	put_char(o, '(');
@@ -351,19 +392,19 @@ static void pytorch_tuple(struct put *o, const uint64_t *v, unsigned n)
 }
 
 /* Offset, shape and strides, in elements of the storage. */
-static void pytorch_put_layout(const struct pytorch_storage *s, const struct tensor *t,
+static void pytorch_put_layout(const struct pytorch_shared *s, const struct tensor *t,
 			       struct put *o)
 {
 	uint64_t shape[UINT8_MAX], stride[UINT8_MAX], item = pytorch_item(t), dense = 1;
-	bool strided = !s->dense && t->layout;
+	bool strided = s && t->layout;
 
 	for (unsigned d = t->ndim; d-- > 0; ) {
 		shape[d] = pytorch_dim(t, d);
 		stride[d] = strided ? t->layout->stride[d] / item : dense;
 		dense *= shape[d] ? shape[d] : 1; /* overflows only where a 0 makes it nobody's stride */
 	}
-	pytorch_int(o, s->dense ? 0 : (t->data.offset - s->offset +
-				       (t->layout ? t->layout->offset : 0)) / item);
+	pytorch_int(o, s ? (t->data.offset - s->offset + (t->layout ? t->layout->offset : 0)) / item
+			 : 0);
 	pytorch_tuple(o, shape, t->ndim);
 	pytorch_tuple(o, stride, t->ndim);
 }
@@ -381,7 +422,7 @@ static void pytorch_put_tensor(const struct pytorch_file *f, uint32_t i, struct 
 		pytorch_global(o, i == f->first_v2, MEMO_V2, "torch._utils", "_rebuild_tensor_v2");
 	put_char(o, '(');
 	pytorch_put_storage(f, i, t, o);
-	pytorch_put_layout(&v->storages[v->storage[f->items[i]]], t, o);
+	pytorch_put_layout(pytorch_shared(v, v->storage[f->items[i]]), t, o);
 	put_char(o, '\x89'); /* requires no gradient */
 	pytorch_recall(o, MEMO_DICT);
 	put_str(o, ")R"); /* no hooks: OrderedDict() */
@@ -489,7 +530,7 @@ static uint64_t pytorch_size(const void *ctx, uint64_t i)
 	const char *name;
 
 	if (k != NONE)
-		return f->v->storages[k].size;
+		return pytorch_storage_size(f->v, k);
 	return i ? strlen(pytorch_note(f, i, &name)) : f->pickle.size;
 }
 
@@ -498,15 +539,15 @@ static int pytorch_data(const void *ctx, uint64_t i, struct arena *a, struct ran
 {
 	const struct pytorch_file *f = ctx;
 	uint32_t k = pytorch_member(f, i);
-	const struct pytorch_storage *s;
+	const struct pytorch_shared *s;
 	const struct tensor *t;
 	const char *name, *text;
 	struct range r;
 
 	if (k != NONE) {
-		s = &f->v->storages[k];
-		t = pytorch_tensor(f->v, s->first);
-		if (s->dense)
+		s = pytorch_shared(f->v, k);
+		t = pytorch_tensor(f->v, f->v->first[k]);
+		if (!s)
 			return tensor_bytes(t, a, ret, err);
 		*ret = (struct range){ t->data.blob, s->offset, s->size };
 		return 0;
@@ -534,7 +575,7 @@ static void pytorch_id(struct pytorch_file *f)
 		const struct tensor *t = pytorch_tensor(f->v, f->items[i]);
 
 		hash_add(&names, t->name, strlen(t->name) + 1);
-		hash_u64(&sizes, f->v->storages[f->v->storage[f->items[i]]].size);
+		hash_u64(&sizes, pytorch_storage_size(f->v, f->v->storage[f->items[i]]));
 	}
 	(void)snprintf(f->id, sizeof f->id, "%020" PRIu64 "%020" PRIu64, hash_end(&names).lo,
 		       hash_end(&sizes).lo); /* 40 digits fit */
@@ -546,7 +587,7 @@ static void pytorch_gather(struct pytorch_file *f, struct pytorch_view *v)
 	for (uint32_t i = 0; i < f->n; i++) {
 		uint32_t k = v->storage[f->items[i]];
 
-		if (v->storages[k].first != f->items[i])
+		if (v->first[k] != f->items[i])
 			continue;
 		v->key[k] = f->n_storages;
 		f->storages[f->n_storages++] = k;
@@ -587,7 +628,7 @@ static uint64_t pytorch_split_size(const void *ctx, uint32_t i)
 {
 	const struct pytorch_view *v = ctx;
 
-	return v->storages[v->storage[i]].size;
+	return pytorch_storage_size(v, v->storage[i]);
 }
 
 static uint32_t pytorch_split_storage(const void *ctx, uint32_t i)
