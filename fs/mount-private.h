@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mount-private.h - what the files of the server share
+ *
+ *     mount.c          the callbacks: requests in, the tree's answers out
+ *     mount-session.c  mounting, threads, the connection's settings, the end
+ *     mount-pass.c     passthrough: files that the kernel reads by itself
+ *     mount-lane.c     the slow lane: reads that would wait for something
+ *     mount-ahead.c    reading ahead on our own mount for programs that fault
+ *                      pages in one by one
+ */
+#pragma once
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "mount.h"
+#include "tree.h"
+#include "../cache/arena.h"
+#include "../cache/cleanup.h"
+
+struct mount;
+struct text;
+
+/* ---- open files ---- */
+
+struct handle {
+	struct range data;
+	struct arena *arena;
+	uint64_t ino;
+	atomic_uint refs;       /* the kernel's, and one for each parked read */
+	bool pass;              /* counted in the table of mount-pass.c */
+	bool ahead;             /* reads may be faults; it is no stranger's */
+	_Atomic uint64_t window; /* mount-ahead.c: which window the faults were in */
+	atomic_uint faults, run;
+};
+void handle_put(struct handle *h);
+
+/* ---- mount-pass.c ---- */
+
+enum { PASS_BUCKETS = 256 };
+struct pass { /* an inode that is open and could be passed through */
+	struct pass *next;
+	uint64_t ino;
+	unsigned refs;
+	int backing;            /* the kernel's number; 0: it is not passed through */
+};
+struct passes {
+	pthread_mutex_t lock;
+	struct pass *buckets[PASS_BUCKETS]; /* protected by lock */
+	atomic_bool offered, works;         /* by the kernel; it has not failed so far */
+	unsigned depth;                     /* of file systems below: 1, on overlayfs 2 */
+	atomic_ulong opens;
+};
+void passes_init(struct mount *m);
+/* The requests and replies of the session go through these. */
+extern const struct fuse_custom_io pass_io;
+/* The reply to INIT is being made by this thread. */
+void pass_init_reply(void);
+/* Is the file of h passed through?  Then the reply to OPEN that this thread
+ * makes next says so, and h->pass is set. */
+bool pass_open(struct mount *m, struct handle *h);
+void pass_release(struct mount *m, struct handle *h);
+
+/* ---- mount-lane.c ---- */
+
+struct job {
+	struct job *next;
+	struct mount *mount;
+	fuse_req_t req;
+	struct handle *handle;
+	uint64_t offset;
+	size_t size;
+	uint64_t serial;
+	pid_t asker;
+	bool answered;          /* protected by lane.lock */
+};
+struct lane {
+	pthread_mutex_t lock;
+	struct pool *pool;
+	struct job *jobs;       /* not finished; protected by lock, as all below */
+	uint64_t serial;
+	unsigned n;
+	bool ending;
+	atomic_ulong parked;
+};
+int lane_init(struct lane *l);
+/* Read [offset, offset + size) of h and answer req from another thread. */
+void lane_park(struct mount *m, fuse_req_t req, struct handle *h, uint64_t offset, size_t size);
+/* No new jobs; true when all have ended within timeout_ms. */
+bool lane_end(struct lane *l, int timeout_ms);
+
+/* ---- mount-ahead.c ---- */
+
+struct ahead;
+struct ahead *ahead_new(struct mount *m, unsigned step_kib); /* NULL: not available */
+/* A read of h came in: was it a fault, and should what follows be fetched? */
+void ahead_note(struct ahead *a, struct handle *h, uint64_t offset, size_t size);
+/* Close what is open of the mount and open nothing for a while. */
+void ahead_pause(struct ahead *a);
+void ahead_free(struct ahead *a);
+
+/* ---- mount.c and mount-session.c ---- */
+
+struct mount {
+	struct tree *tree;
+	struct fuse_session *session;
+	const struct mount_options *options;
+	bool covers;            /* the source lies below the mount point */
+	bool no_opendir;        /* set by INIT, before any other request */
+	pthread_key_t buffer;   /* of each thread that reads */
+	struct passes passes;
+	struct lane lane;
+	struct ahead *_Atomic ahead;
+
+	pthread_mutex_t lock;   /* guards the two below */
+	pthread_cond_t changed;
+	bool connected;         /* the kernel has the reply to INIT */
+	bool ended;             /* the loop has ended */
+
+	atomic_ulong requests, reads, read_bytes, errors;
+};
+
+extern const struct fuse_lowlevel_ops mount_ops;
+void mount_buffer_free(void *buf);
+/* Read into this thread's buffer: *ret_buf, *ret_n and an errno or 0. */
+void mount_read(struct mount *m, struct handle *h, uint64_t offset, size_t size,
+		void **ret_buf, size_t *ret_n, int *ret_error);
+/* Tell what a failed read or open was, once; the errno for the reply. */
+int mount_failed(struct mount *m, int r, const struct error *err);
+/* The kernel has got the reply to INIT. */
+void mount_connected(struct mount *m);
