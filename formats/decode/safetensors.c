@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -774,7 +775,9 @@ static int agree(struct gathered *g, const struct shards *s, struct error *err)
 		return no_memory(g->b->path, err);
 	for (size_t i = 0; i < g->n; i++)
 		names[i] = g->tensors[i].name;
-	return shards_agree(s, g->origin->index, names, g->in_file, g->n, err);
+	/* shards.h's sentences begin with the index's name. */
+	return within(shards_agree(s, g->origin->index, names, g->in_file, g->n, err), err,
+		      g->b->path);
 }
 
 static int read_files(struct gathered *g, const struct entry *head, struct error *err)
@@ -784,7 +787,7 @@ static int read_files(struct gathered *g, const struct entry *head, struct error
 	int r = index ? shards_read(g->b, head, g->scratch, &s, err) : 0;
 
 	if (r < 0)
-		return r;
+		return within(r, err, g->b->path);
 	g->origin->n = s.n;
 	g->origin->index = index ? head : NULL;
 	g->origin->files = arena_array(g->a, s.n ? s.n : 1, sizeof *g->origin->files);
@@ -841,6 +844,75 @@ static int safetensors_decode(const struct bundle *b, const struct claim *c, str
 	return 0;
 }
 
+/* ---- checking: what the specification forbids and readers take ---- */
+
+/* White space around the object: none before it, after it only spaces. */
+static int check_space(const struct model *m, const struct safetensors_file *f,
+		       void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err)
+{
+	_cleanup_arena_ struct arena *scratch = arena_new();
+	uint64_t n = f->start - 8, tail = n < FIRST ? n : FIRST;
+	const char *path, *sentence = NULL;
+	uint8_t first, last[FIRST];
+	int r;
+
+	if (!scratch)
+		return fail(err, ENOMEM, "no memory");
+	path = entry_path(m->source, f->entry, scratch);
+	r = range_read_all(f->entry->data, 8, 1, &first, err);
+	if (r >= 0)
+		r = range_read_all(f->entry->data, f->start - tail, (size_t)tail, last, err);
+	if (r < 0)
+		return r;
+	if (first != '{')
+		sentence = arena_printf(scratch, "%s: its header begins with white space, it should "
+					"begin with '{'", path);
+	if (sentence)
+		found(ctx, sentence);
+	for (uint64_t i = tail; i > 0 && is_space(last[i - 1]); i--) {
+		if (last[i - 1] == ' ')
+			continue;
+		sentence = arena_printf(scratch, "%s: its header is padded with the byte 0x%02x, it "
+					"should be padded with spaces", path, last[i - 1]);
+		if (sentence)
+			found(ctx, sentence);
+		break;
+	}
+	return 0;
+}
+
+/* An empty tensor whose other dimensions overflow: other readers may refuse it. */
+static void check_shape(const struct tensor *t, void (*found)(void *ctx, const char *sentence),
+			void *ctx)
+{
+	uint64_t n = dtype_table[t->dtype].bits;
+	char sentence[200];
+
+	if (tensor_elements(t))
+		return;
+	for (unsigned d = 0; d < t->ndim; d++) {
+		if (!t->shape[d] || !__builtin_mul_overflow(n, t->shape[d], &n))
+			continue;
+		(void)snprintf(sentence, sizeof sentence, "tensor '%.*s': it is empty, but its other "
+			       "dimensions make more than 2^64 bits", shown(strlen(t->name)), t->name);
+		found(ctx, sentence);
+		return;
+	}
+}
+
+static int safetensors_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			     void *ctx, struct error *err)
+{
+	const struct safetensors_origin *origin = m->origin;
+	int r = 0;
+
+	for (size_t i = 0; i < origin->n && r >= 0; i++)
+		r = check_space(m, &origin->files[i], found, ctx, err);
+	for (size_t i = 0; i < m->n && r >= 0; i++)
+		check_shape(&m->tensors[i], found, ctx);
+	return r;
+}
+
 /* ---- claiming ---- */
 
 static const char *base_name(const char *name)
@@ -868,7 +940,7 @@ static int claim_index(const struct bundle *b, const struct entry *e, struct are
 			: fail(err, ENOMEM, "no memory for an index");
 
 	if (r < 0)
-		return r;
+		return within(r, err, b->path);
 	names = arena_array(a, s.n + 1, sizeof *names);
 	if (!names)
 		return fail(err, ENOMEM, "no memory for an index");
@@ -914,4 +986,5 @@ const struct decoder safetensors_decoder = {
 	.safe = "a JSON header and plain numbers: there is nothing to run",
 	.claim = safetensors_claim,
 	.decode = safetensors_decode,
+	.check = safetensors_check,
 };
