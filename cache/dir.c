@@ -281,7 +281,7 @@ static int list_one(struct listing *l, int dirfd, const char *name, unsigned dep
 	if (!S_ISDIR(st.st_mode))
 		return 0;
 	r = enter(l, dirfd, name, &st, depth, err);
-	return r == 1 ? 0 : r; /* a folder in itself: mounts can do that */
+	return r == 1 ? 0 : r; /* below itself, by way of a link */
 }
 
 static void close_dir(DIR **d)
