@@ -159,7 +159,8 @@ static bool is_sorted(const struct entry *e, size_t n)
 
 /* Is a folder that `name` is in an entry itself?  Folders that the name before
  * it (sorted) is in, too, have been asked for. */
-static const struct entry *folder_entry(const struct bundle *b, const char *name, const char *before)
+static const struct entry *folder_entry(const struct bundle *b, const char *name,
+					const char *before)
 {
 	size_t same = 0;
 

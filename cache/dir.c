@@ -186,8 +186,9 @@ static int enter(struct listing *l, int dirfd, const char *name, const struct st
 		if (l->above[i].dev == st->st_dev && l->above[i].ino == st->st_ino)
 			return 1;
 	if (depth == DEPTH_MAX)
-		return fail(err, EOPNOTSUPP, "%s%s: %u folders in each other, at most %d are listed",
-			    l->prefix, l->name.s, depth + 1, DEPTH_MAX);
+		return fail(err, EOPNOTSUPP,
+			    "%s%s: %u folders in each other, at most %d are listed", l->prefix,
+			    l->name.s, depth + 1, DEPTH_MAX);
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return fail(err, errno, "%s%s: %s", l->prefix, l->name.s, strerror(errno));
@@ -316,7 +317,8 @@ static int list(struct listing *l, int fd, unsigned depth, struct error *err)
 		l->name.s[len] = 0;
 	}
 	if (r >= 0 && errno)
-		return fail(err, errno, "%s%s: %s", l->prefix, len ? l->name.s : "", strerror(errno));
+		return fail(err, errno, "%s%s: %s", l->prefix, len ? l->name.s : "",
+			    strerror(errno));
 	return r;
 }
 

@@ -314,12 +314,14 @@ static ssize_t inflate_some(const struct stream *s, struct decoder *d, struct bu
 		if (r == Z_MEM_ERROR)
 			return fail(err, ENOMEM, "%s: no memory to decompress it", s->name);
 		if (r != Z_OK && r != Z_BUF_ERROR)
-			return fail(err, EBADMSG, "%s: the compressed data is damaged at byte %" PRIu64
-				    ": %s", s->name, d->in - d->z.avail_in,
+			return fail(err, EBADMSG,
+				    "%s: the compressed data is damaged at byte %" PRIu64 ": %s",
+				    s->name, d->in - d->z.avail_in,
 				    d->z.msg ? d->z.msg : "not a deflate stream");
 		if (d->z.avail_out && !d->z.avail_in && d->in == s->src.size)
-			return fail(err, EBADMSG, "%s: the compressed data is cut off after %" PRIu64
-				    " bytes", s->name, s->src.size);
+			return fail(err, EBADMSG,
+				    "%s: the compressed data is cut off after %" PRIu64 " bytes",
+				    s->name, s->src.size);
 	}
 	return (ssize_t)(n - d->z.avail_out);
 }
@@ -338,8 +340,10 @@ static int produce(const struct stream *s, struct decoder *d, struct buffers *b,
 			return (int)got;
 		done += (size_t)got;
 		if ((size_t)got < want)
-			return fail(err, EBADMSG, "%s: the compressed data ends after %" PRIu64
-				    " of its %" PRIu64 " bytes", s->name, d->chunk * CHUNK + done, s->size);
+			return fail(err, EBADMSG,
+				    "%s: the compressed data ends after %" PRIu64 " of its %" PRIu64
+				    " bytes",
+				    s->name, d->chunk * CHUNK + done, s->size);
 	}
 	d->chunk++;
 	return 0;
@@ -354,7 +358,8 @@ static int ends(const struct stream *s, struct decoder *d, struct buffers *b, st
 	if (got < 0)
 		return (int)got;
 	if (got)
-		return fail(err, EBADMSG, "%s: the compressed data holds more than its %" PRIu64 " bytes",
+		return fail(err, EBADMSG,
+			    "%s: the compressed data holds more than its %" PRIu64 " bytes",
 			    s->name, s->size);
 	return 0;
 }

@@ -4,7 +4,7 @@
  *     state      is waiting for                             then
  *     VALUE      a value                                    AFTER, or FIRST_*
  *     FIRST_KEY  a key or "}"                               VALUE, AFTER
- *     NEXT_KEY   a key                                      VALUE
+ *     NEXT_KEY   a key (only while ',' and key are read)    VALUE
  *     FIRST_ITEM a value or "]"                             AFTER, FIRST_*
  *     AFTER      "," or the end of the container; at the    NEXT_KEY, VALUE
  *                top: the end of the text                   (stays: JSON_END)
@@ -529,7 +529,8 @@ static int json_key(struct json *j, struct error *err)
 	int r;
 
 	if (j->p == j->end || *j->p != '"')
-		return json_unexpected(j, j->p, j->state == FIRST_KEY ? "a key or '}'" : "a key", err);
+		return json_unexpected(j, j->p, j->state == FIRST_KEY ? "a key or '}'" : "a key",
+				       err);
 	r = json_string(j, err);
 	if (r < 0)
 		return r;
@@ -570,8 +571,6 @@ int json_next(struct json *j, struct error *err)
 	case FIRST_KEY:
 		if (j->p < j->end && *j->p == '}')
 			return json_leave(j);
-		return json_key(j, err);
-	case NEXT_KEY:
 		return json_key(j, err);
 	case FIRST_ITEM:
 		if (j->p < j->end && *j->p == ']')

@@ -215,7 +215,8 @@ static int local_read(const struct blob *b, uint64_t offset, size_t size, uint8_
 			return fail(err, errno, "%s: reading at byte %" PRIu64 ": %s",
 				    l->source.path, offset, strerror(errno));
 		if (n == 0)
-			return stale(l, err, "it had %" PRIu64 " bytes, now it ends at byte %" PRIu64,
+			return stale(l, err,
+				     "it had %" PRIu64 " bytes, now it ends at byte %" PRIu64,
 				     l->source.size, offset);
 		buf += n;
 		offset += (uint64_t)n;

@@ -39,7 +39,7 @@ enum {
 	WINDOW = 64 << 10,
 	NEAR = 4 << 10, /* headers that are nearer are read together: measured */
 	BLOCK = 1 << 20, /* of the directory; more than an entry can take */
-	MEMBERS_MAX = 1 << 24,
+	MEMBERS_MAX = 1000000, /* as many as a folder may have */
 };
 
 struct member {
@@ -263,10 +263,13 @@ static int read_end(struct zip *z, struct ending *e, struct error *err)
 		return fail(err, EBADMSG, "%s: a directory of %" PRIu64 " bytes at %" PRIu64
 			    " is not before the end record at %" PRIu64, z->name, e->size,
 			    e->offset, e->at);
-	if (e->count > e->size / CENTRAL || e->count > MEMBERS_MAX)
+	if (e->count > e->size / CENTRAL)
 		return fail(err, EBADMSG, "%s: %" PRIu64 " members in a directory of %" PRIu64
 			    " bytes, at most %" PRIu64 " fit", z->name, e->count, e->size,
 			    e->size / CENTRAL);
+	if (e->count > MEMBERS_MAX)
+		return fail(err, EOPNOTSUPP, "%s: %" PRIu64 " members, at most %d can be read",
+			    z->name, e->count, MEMBERS_MAX);
 	z->directory = e->at - e->size;
 	z->prefix = z->directory - e->offset;
 	z->size = e->size;
@@ -347,16 +350,19 @@ static int check_sizes(const struct zip *z, const struct member *e, struct error
 		return refuse(z, e->name, err, "has %" PRIu64 " bytes packed to %" PRIu64
 			      ", the archive has %" PRIu64, m->size, m->packed, z->data.size);
 	if (m->method == STORED && m->packed != m->size)
-		return refuse(z, e->name, err, "is stored as it is, but in %" PRIu64 " bytes instead of %"
-			      PRIu64, m->packed, m->size);
+		return refuse(z, e->name, err,
+			      "is stored as it is, but in %" PRIu64 " bytes instead of %" PRIu64,
+			      m->packed, m->size);
 	if (m->method != DEFLATED || !m->size)
 		return 0;
 	if (m->size / DEFLATE_MOST > m->packed)
 		return refuse(z, e->name, err, "has %" PRIu64 " bytes packed to %" PRIu64
 			      ", deflate cannot do better than 1032 to 1", m->size, m->packed);
 	if (m->size > BOMB_FROM && m->size / max_ratio >= m->packed)
-		return refuse(z, e->name, err, "has %" PRIu64 " bytes packed to %" PRIu64
-			      ", over %u to 1 is taken for a zip bomb", m->size, m->packed, max_ratio);
+		return refuse(z, e->name, err,
+			      "has %" PRIu64 " bytes packed to %" PRIu64
+			      ", over %u to 1 is taken for a zip bomb",
+			      m->size, m->packed, max_ratio);
 	return 0;
 }
 
@@ -395,8 +401,9 @@ static int read_entry(struct zip *z, const uint8_t *p, struct error *err)
 		return 0;
 	if (__builtin_add_overflow(e->m.header, z->prefix, &e->m.header) ||
 	    e->m.header > z->directory)
-		return refuse(z, e->name, err, "is at %" PRIu64 ", behind the directory at %" PRIu64,
-			      e->m.header, z->directory);
+		return refuse(z, e->name, err,
+			      "is at %" PRIu64 ", behind the directory at %" PRIu64, e->m.header,
+			      z->directory);
 	z->n++;
 	return check_sizes(z, e, err);
 }
@@ -415,8 +422,10 @@ static int read_directory(struct zip *z, struct error *err)
 		int r = ahead < all ? -EBADMSG : window_get(z, &w, at, all, ahead, &p, err);
 
 		if (!r && memcmp(p, "PK\1\2", 4) != 0)
-			return fail(err, EBADMSG, "%s: entry %" PRIu64 " of its directory, at %" PRIu64
-				    ", does not begin with PK\\1\\2", z->name, i, at);
+			return fail(err, EBADMSG,
+				    "%s: entry %" PRIu64 " of its directory, at %" PRIu64
+				    ", does not begin with PK\\1\\2",
+				    z->name, i, at);
 		if (!r) {
 			all += get_le(p + 28, 2) + get_le(p + 30, 2) + get_le(p + 32, 2);
 			r = ahead < all ? -EBADMSG : window_get(z, &w, at, all, ahead, &p, err);
@@ -479,19 +488,23 @@ static int read_header(const struct zip *z, struct window *w, struct member *e, 
 	if (r < 0)
 		return r;
 	if (memcmp(p, "PK\3\4", 4) != 0)
-		return refuse(z, e->name, err, "is not at %" PRIu64 ": no PK\\3\\4 there", m->header);
+		return refuse(z, e->name, err, "is not at %" PRIu64 ": no PK\\3\\4 there",
+			      m->header);
 	if (get_le(p + 26, 2) != e->len || memcmp(p + LOCAL, e->name, e->len) != 0)
 		return refuse(z, e->name, err, "has another name before its data: '%.*s'",
-			      (int)(get_le(p + 26, 2) < e->len ? get_le(p + 26, 2) : e->len), p + LOCAL);
+			      (int)(get_le(p + 26, 2) < e->len ? get_le(p + 26, 2) : e->len),
+			      p + LOCAL);
 	if (get_le(p + 8, 2) != m->method)
-		return refuse(z, e->name, err, "has method %u in the directory and %u before its data",
-			      m->method, (unsigned)get_le(p + 8, 2));
+		return refuse(z, e->name, err,
+			      "has method %u in the directory and %u before its data", m->method,
+			      (unsigned)get_le(p + 8, 2));
 	if (get_le(p + 6, 2) & (ENCRYPTED | STRONG | MASKED))
 		return refuse(z, e->name, err, "is encrypted");
 	m->data = m->header + all + get_le(p + 28, 2);
 	if (m->data > limit || m->packed > limit - m->data)
-		return refuse(z, e->name, err, "of %" PRIu64 " bytes at %" PRIu64 " overlaps %s at %"
-			      PRIu64, m->packed, m->data, next, limit);
+		return refuse(z, e->name, err,
+			      "of %" PRIu64 " bytes at %" PRIu64 " overlaps %s at %" PRIu64,
+			      m->packed, m->data, next, limit);
 	return 0;
 }
 
@@ -659,8 +672,10 @@ static int zip_open(struct range data, const char *name, struct arena *hold, str
 	if (r < 0)
 		return fail(err, -r, "%s", mine.text);
 	if (!r && ours)
-		return fail(err, EBADMSG, "%s: begins as a zip but has no end record: it is still being "
-			    "written, or was cut off", name);
+		return fail(err, EBADMSG,
+			    "%s: begins as a zip but has no end record: it is still being "
+			    "written, or was cut off",
+			    name);
 	if (!r)
 		return 0;
 	*ret = b;

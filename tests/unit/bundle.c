@@ -25,16 +25,26 @@ static void test_refused(void)
 		size_t n;
 		const char *why;
 	} rows[] = {
-		{ "a", 1, NULL }, { "a/b/c.d", 7, NULL }, { "..a/.b./...", 11, NULL },
-		{ ".hidden", 7, NULL }, { " ", 1, NULL }, { "\xff\n", 2, NULL }, { "a\\b", 3, NULL },
-		{ "", 0, "it is empty" },
-		{ "/", 1, "it begins with '/'" }, { "/a", 2, "it begins with '/'" },
-		{ "a\0b", 3, "it holds a zero byte" },
-		{ "a/", 2, "it has an empty part" }, { "a//b", 4, "it has an empty part" },
-		{ ".", 1, "a part of it is '.'" }, { "a/.", 3, "a part of it is '.'" },
-		{ "./a", 3, "a part of it is '.'" },
-		{ "..", 2, "a part of it is '..'" }, { "../a", 4, "a part of it is '..'" },
-		{ "a/../b", 6, "a part of it is '..'" }, { "a/..", 4, "a part of it is '..'" },
+		{"a", 1, NULL},
+		{"a/b/c.d", 7, NULL},
+		{"..a/.b./...", 11, NULL},
+		{".hidden", 7, NULL},
+		{" ", 1, NULL},
+		{"\xff\n", 2, NULL},
+		{"a\\b", 3, NULL},
+		{"", 0, "it is empty"},
+		{"/", 1, "it begins with '/'"},
+		{"/a", 2, "it begins with '/'"},
+		{"a\0b", 3, "it holds a zero byte"},
+		{"a/", 2, "it has an empty part"},
+		{"a//b", 4, "it has an empty part"},
+		{".", 1, "a part of it is '.'"},
+		{"a/.", 3, "a part of it is '.'"},
+		{"./a", 3, "a part of it is '.'"},
+		{"..", 2, "a part of it is '..'"},
+		{"../a", 4, "a part of it is '..'"},
+		{"a/../b", 6, "a part of it is '..'"},
+		{"a/..", 4, "a part of it is '..'"},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -70,15 +80,15 @@ static void test_finish(void)
 		const char *names[5];
 		const char *want;
 	} rows[] = {
-		{ { "b", "a" }, NULL },
-		{ { "a", "a" }, "x: 'a' is there twice" },
-		{ { "a/b", "a-b", "a" }, "x: 'a' is a file and the folder of 'a/b'" },
-		{ { "a/b/c", "a/b", "a.b", "a/b-c" }, "x: 'a/b' is a file and the folder of 'a/b/c'" },
-		{ { "a/b/c/d", "a/a", "a/b" }, "x: 'a/b' is a file and the folder of 'a/b/c/d'" },
-		{ { "a/b/c", "a/b/d", "a/bb", "ab" }, NULL },
-		{ { "a", "ab/c", "aa" }, NULL },
-		{ { "a", "../b" }, "x: '../b' cannot be a name: a part of it is '..'" },
-		{ { "a", "" }, "x: '' cannot be a name: it is empty" },
+		{{"b", "a"}, NULL},
+		{{"a", "a"}, "x: 'a' is there twice"},
+		{{"a/b", "a-b", "a"}, "x: 'a' is a file and the folder of 'a/b'"},
+		{{"a/b/c", "a/b", "a.b", "a/b-c"}, "x: 'a/b' is a file and the folder of 'a/b/c'"},
+		{{"a/b/c/d", "a/a", "a/b"}, "x: 'a/b' is a file and the folder of 'a/b/c/d'"},
+		{{"a/b/c", "a/b/d", "a/bb", "ab"}, NULL},
+		{{"a", "ab/c", "aa"}, NULL},
+		{{"a", "../b"}, "x: '../b' cannot be a name: a part of it is '..'"},
+		{{"a", ""}, "x: '' cannot be a name: it is empty"},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -91,7 +101,8 @@ static void test_finish(void)
 			n++;
 		r = finished(rows[i].names, n, &b, &err);
 		if (rows[i].want) {
-			CHECK(r == -EBADMSG && !strcmp(err.text, rows[i].want), "%zu: '%s'", i, err.text);
+			CHECK(r == -EBADMSG && !strcmp(err.text, rows[i].want), "%zu: '%s'", i,
+			      err.text);
 			continue;
 		}
 		if (!CHECK(r == 0 && b.n == n, "%zu: '%s'", i, err.text))
@@ -109,8 +120,8 @@ static void test_find(void)
 		const char *prefix;
 		size_t first, n;
 	} rows[] = {
-		{ "", 0, 8 }, { "m/", 2, 3 }, { "m/1", 2, 2 }, { "m", 1, 5 }, { "a", 0, 0 }, { "c", 1, 0 },
-		{ "\xff", 7, 1 }, { "\xff\xff", 8, 0 }, { "m/1000", 4, 0 },
+		{"", 0, 8},  {"m/", 2, 3},   {"m/1", 2, 2},	 {"m", 1, 5},	   {"a", 0, 0},
+		{"c", 1, 0}, {"\xff", 7, 1}, {"\xff\xff", 8, 0}, {"m/1000", 4, 0},
 	};
 	struct error err = { 0 };
 	struct bundle b;
@@ -123,15 +134,16 @@ static void test_find(void)
 
 		CHECK(e && !strcmp(e->name, names[i]) && e->data.offset == i, "%s", names[i]);
 		CHECK(e && bundle_whose(&b, e->data, &at) == e && at == 0, "%s", names[i]);
-		CHECK(e && !bundle_whose(&b, (struct range){ e->data.blob, i, 2 }, &at), "%s", names[i]);
+		CHECK(e && !bundle_whose(&b, (struct range){e->data.blob, i, 2}, &at), "%s",
+		      names[i]);
 	}
 	CHECK(!bundle_find(&b, "m") && !bundle_find(&b, "m/") && !bundle_find(&b, "") &&
 	      !bundle_find(&b, "m/100"));
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		size_t n = 99, first = bundle_prefix(&b, rows[i].prefix, &n);
 
-		CHECK(n == rows[i].n && (!n || first == rows[i].first), "'%s': %zu, %zu", rows[i].prefix,
-		      first, n);
+		CHECK(n == rows[i].n && (!n || first == rows[i].first), "'%s': %zu, %zu",
+		      rows[i].prefix, first, n);
 	}
 	CHECK(!bundle_whose(&b, (struct range){ 0 }, &at));
 	arena_put(b.arena);
@@ -440,7 +452,8 @@ static void test_relative(void)
 	    !CHECK(bundle_open("b", &f, &err) == 0, "%s", err.text))
 		return;
 	CHECK(chdir("/") == 0);
-	CHECK(!strcmp(b->path, in_top("plain/sub")) && !strcmp(f->path, in_top("plain/b")), "%s", f->path);
+	CHECK(!strcmp(b->path, in_top("plain/sub")) && !strcmp(f->path, in_top("plain/b")), "%s",
+	      f->path);
 	CHECK(!strcmp(told(b, &t), "a=A"));
 	CHECK(!source_replaced(range_source(f->entries[0].data)));
 	file("new", "N");

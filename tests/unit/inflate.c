@@ -51,7 +51,8 @@ static void fill(uint8_t *p, size_t n, uint64_t seed)
 			memset(p + i, (int)(r >> 40), len);
 		} else {
 			for (size_t k = 0; k < len; k++)
-				p[i + k] = (uint8_t)("etaoin shrdlu\n0.123"[random_next(&seed) % 19]);
+				p[i + k] =
+					(uint8_t)("etaoin shrdlu\n0.123"[random_next(&seed) % 19]);
 		}
 		i += len;
 	}
@@ -69,7 +70,8 @@ static void pack(struct sample *s, size_t size, int level)
 	size_t room = size + size / 100 + 1000;
 
 	s->packed = malloc(room);
-	check_or_exit(s->packed && deflateInit2(&z, level, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) == Z_OK);
+	check_or_exit(s->packed &&
+		      deflateInit2(&z, level, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) == Z_OK);
 	z.next_in = s->plain;
 	z.avail_in = (uInt)size;
 	z.next_out = s->packed;
@@ -128,7 +130,8 @@ static void *reader(void *arg)
 		else if (i == 39)
 			at = SIZE - n;
 		if (range_read(j->s->data, at, n, buf, &got, NULL) < 0 ||
-		    got != (n < SIZE - at ? n : SIZE - at) || memcmp(buf, j->s->plain + at, got) != 0)
+		    got != (n < SIZE - at ? n : SIZE - at) ||
+		    memcmp(buf, j->s->plain + at, got) != 0)
 			atomic_fetch_add(&wrong, 1);
 		at = (at + got) % SIZE;
 		if (i % 7 == 0)
@@ -188,7 +191,8 @@ static struct counted *count(struct sample *s)
 	check_or_exit(c != NULL);
 	c->blob = (struct blob){ &counted_ops, s->packed_size, blob_number() };
 	c->s = s;
-	s->data = make_inflate(s->arena, (struct range){ &c->blob, 0, s->packed_size }, SIZE, "sample");
+	s->data =
+		make_inflate(s->arena, (struct range){&c->blob, 0, s->packed_size}, SIZE, "sample");
 	return c;
 }
 
@@ -214,7 +218,8 @@ static void test_effort(void)
 	for (uint64_t at = 0; at < SIZE; at += MIB)
 		read_at(&s, at);
 	once = c->bytes;
-	CHECK(once <= s.packed_size + 21 * 40000, "%" PRIu64 " of %zu in order", once, s.packed_size);
+	CHECK(once <= s.packed_size + 21 * 40000, "%" PRIu64 " of %zu in order", once,
+	      s.packed_size);
 	lru_clear();
 	CHECK(range_want(s.data, 15 * MIB, 1) == 1, "now it is");
 	for (int i = 20; i >= 0; i--)
@@ -285,13 +290,15 @@ static void test_long(void)
 		s->plain[(size_t)LONG * MIB - 1] = 7;
 		pack(s, (size_t)LONG * MIB, 1);
 		open_sample(s, (uint64_t)LONG * MIB);
-		CHECK(range_read(s->data, (uint64_t)LONG * MIB - 1, 1, &byte, &got, NULL) == 0 && byte == 7);
+		CHECK(range_read(s->data, (uint64_t)LONG * MIB - 1, 1, &byte, &got, NULL) == 0 &&
+		      byte == 7);
 		CHECK(inflate_kept() <= 400, "%u kept", inflate_kept());
 		CHECK(inflate_kept() >= 100, "%u kept", inflate_kept());
 		lru_clear();
 	}
 	for (uint64_t k = 0; k < 30; k++)
-		CHECK(range_read(many[k % 3].data, (k * 7919 % LONG) * MIB, 1, &byte, &got, NULL) == 0 &&
+		CHECK(range_read(many[k % 3].data, (k * 7919 % LONG) * MIB, 1, &byte, &got, NULL) ==
+			      0 &&
 		      byte == 0);
 	for (size_t i = 0; i < 3; i++)
 		release(&many[i]);
@@ -313,7 +320,8 @@ static void test_damage(void)
 	make_sample(&s, SIZE, 0);
 	memset(s.packed + s.packed_size / 2, 0xff, 70000);
 	CHECK(range_read(s.data, SIZE - 1, 1, buf, &got, &err) == -EBADMSG &&
-	      strstr(err.text, "sample: the compressed data is damaged at byte "), "'%s'", err.text);
+		      strstr(err.text, "sample: the compressed data is damaged at byte "),
+	      "'%s'", err.text);
 	read_at(&s, 0);
 	read_at(&s, 2 * MIB);
 	CHECK(range_read(s.data, SIZE - 1, 1, buf, &got, &err) == -EBADMSG, "twice");
@@ -334,8 +342,10 @@ static void test_damage(void)
 		if (n == 1000)
 			CHECK(code == 0 && got == 1000);
 		else
-			CHECK(code == -EBADMSG && strstr(err.text, n < 1000 ? "holds more than its" :
-							 "ends after 1000 of its"), "%s", err.text);
+			CHECK(code == -EBADMSG &&
+				      strstr(err.text, n < 1000 ? "holds more than its"
+								: "ends after 1000 of its"),
+			      "%s", err.text);
 	}
 	release(&s);
 	free(buf);

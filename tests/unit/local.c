@@ -100,7 +100,8 @@ static void test_read(void)
 	again = must(a, "a", true);
 	hash_init(&h);
 	hash_init(&same);
-	CHECK(range_identify(range_sub(r, 2, 3), &h) && range_identify(range_sub(again, 2, 3), &same));
+	CHECK(range_identify(range_sub(r, 2, 3), &h) &&
+	      range_identify(range_sub(again, 2, 3), &same));
 	CHECK(hash_end(&h).lo == hash_end(&same).lo, "the same file, the same name");
 	hash_init(&same);
 	CHECK(range_identify(range_sub(again, 2, 4), &same));
@@ -141,8 +142,10 @@ static void test_refused(void)
 			struct range r;
 
 			(void)snprintf(want, sizeof want, "%s: %s", path, rows[i].want);
-			CHECK(local_file(a, AT_FDCWD, path, path, lazy, &r, &err) == -rows[i].code &&
-			      !strcmp(err.text, want), "'%s', not '%s'", err.text, want);
+			CHECK(local_file(a, AT_FDCWD, path, path, lazy, &r, &err) ==
+					      -rows[i].code &&
+				      !strcmp(err.text, want),
+			      "'%s', not '%s'", err.text, want);
 		}
 	(void)close(s);
 	arena_put(a);
@@ -161,7 +164,8 @@ static void test_permission(void)
 	CHECK(chmod(path_of("secret"), 0) == 0 && chmod(folder, 0755) == 0);
 	if (geteuid() == 0 && seteuid(65534) < 0)
 		return;
-	CHECK(local_file(a, AT_FDCWD, path_of("secret"), path_of("secret"), false, &r, &err) == -EACCES);
+	CHECK(local_file(a, AT_FDCWD, path_of("secret"), path_of("secret"), false, &r, &err) ==
+	      -EACCES);
 	CHECK(strstr(err.text, "/secret: Permission denied"), "'%s'", err.text);
 	lazy = must(a, "secret", true);
 	CHECK(lazy.size == 1 && read_text(lazy, buf, &err) == -EACCES, "'%s'", err.text);
@@ -224,11 +228,14 @@ static void test_change(const struct change *c)
 		arena_put(a);
 		return;
 	}
-	(void)snprintf(want, sizeof want, "%s: was changed while it was in use: %s", path_of("c"), c->want);
-	CHECK(read_text(r, buf, &err) == -ESTALE && !strcmp(err.text, want), "%s: '%s'", c->name, err.text);
+	(void)snprintf(want, sizeof want, "%s: was changed while it was in use: %s", path_of("c"),
+		       c->want);
+	CHECK(read_text(r, buf, &err) == -ESTALE && !strcmp(err.text, want), "%s: '%s'", c->name,
+	      err.text);
 	CHECK(read_text(r, buf, &err) == -ESTALE && source_check(range_source(r), &err) == -ESTALE,
 	      "%s: it stays so", c->name);
-	CHECK(told == 1 && !strcmp(sentence, want), "%s: told %u times: '%s'", c->name, told, sentence);
+	CHECK(told == 1 && !strcmp(sentence, want), "%s: told %u times: '%s'", c->name, told,
+	      sentence);
 	arena_put(a);
 }
 
@@ -259,8 +266,8 @@ static void test_lazy_replaced(void)
 	write_file("c", "0123456789", O_TRUNC);
 	r = must(a, "c", true);
 	replace_it();
-	CHECK(read_text(r, buf, &err) == -ESTALE && strstr(err.text, "another file has its name"), "%s",
-	      err.text);
+	CHECK(read_text(r, buf, &err) == -ESTALE && strstr(err.text, "another file has its name"),
+	      "%s", err.text);
 	CHECK(unlink(path_of("c")) == 0);
 	write_file("c", "0123456789", O_TRUNC);
 	r = must(a, "c", true);
@@ -329,8 +336,8 @@ static void test_limit(void)
 
 static void clean(void)
 {
-	static const char *const names[] = { "a", "empty", "fifo", "socket", "null", "loop", "secret",
-					     "c", "d", "e" };
+	static const char *const names[] = {"a",    "empty",  "fifo", "socket", "null",
+					    "loop", "secret", "c",    "d",	"e"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		(void)unlink(path_of(names[i]));

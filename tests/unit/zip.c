@@ -203,7 +203,8 @@ static void check_content(const struct bundle *b, const struct spec *s, const ch
 
 	if (!CHECK(e, "%s: no '%s'", what, s->name))
 		return;
-	CHECK(e->data.size == strlen(s->data), "%s: '%s' has %" PRIu64, what, s->name, e->data.size);
+	CHECK(e->data.size == strlen(s->data), "%s: '%s' has %" PRIu64, what, s->name,
+	      e->data.size);
 	CHECK(range_read(e->data, 0, sizeof buf, buf, &got, &err) == 0, "%s: %s", what, err.text);
 	CHECK(got == strlen(s->data) && !memcmp(buf, s->data, got), "%s: '%s' is '%.*s'", what,
 	      s->name, (int)got, buf);
@@ -242,7 +243,8 @@ static void check_bad(const void *bytes, size_t n, const char *want, const char 
 	if (r > 0)
 		arena_put(b->arena);
 	if (want)
-		CHECK(r < 0 && !strcmp(err.text, want), "%s: %d '%s', not '%s'", what, r, err.text, want);
+		CHECK(r < 0 && !strcmp(err.text, want), "%s: %d '%s', not '%s'", what, r, err.text,
+		      want);
 	else
 		CHECK(r == 0, "%s: %d '%s'", what, r, err.text);
 }
@@ -253,7 +255,8 @@ static void test_good(void)
 {
 	for (int zip64 = 0; zip64 < 8; zip64++) {
 		static const char *const prefixes[] = { "", "#!/bin/sh\nexit\n" };
-		static const char *const comments[] = { "", "a comment PK\5\6 in it, and more of it" };
+		static const char *const comments[] = {"",
+						       "a comment PK\5\6 in it, and more of it"};
 
 		for (int i = 0; i < 4; i++) {
 			struct made m = { 0 };
@@ -351,71 +354,72 @@ static const struct patch {
 	uint64_t value2;
 	const char *want;
 } patches[] = {
-	{ LOCAL, 0, 30, 1, 'x', .want =
-	  "x.zip: member 'm/a' has another name before its data: 'x/a'" },
-	{ LOCAL, 0, 26, 2, 2, .want =
-	  "x.zip: member 'm/a' has another name before its data: 'm/'" },
-	{ LOCAL, 0, 26, 2, 400, .want =
-	  "x.zip: member 'm/a' has another name before its data: 'm/a'" },
-	{ LOCAL, 0, 0, 1, 'Q', .want = "begins" }, /* not known as a zip: see below */
-	{ LOCAL, 1, 0, 1, 'Q', .want = "x.zip: member 'm/b' is not at 49: no PK\\3\\4 there" },
-	{ LOCAL, 1, 8, 2, 0, .want =
-	  "x.zip: member 'm/b' has method 8 in the directory and 0 before its data" },
-	{ LOCAL, 1, 6, 2, 9, .want = "x.zip: member 'm/b' is encrypted" },
-	{ LOCAL, 1, 28, 2, 65535, .want =
-	  "x.zip: member 'm/b' of 32 bytes at 65617 overlaps the next one at 130" },
-	{ CENTRAL, 0, 0, 1, 'Q', .want =
-	  "x.zip: entry 0 of its directory, at 162, does not begin with PK\\1\\2" },
-	{ CENTRAL, 1, 8, 2, 1, .want = "x.zip: member 'm/b' is encrypted" },
-	{ CENTRAL, 1, 8, 2, 1 << 6, .want = "x.zip: member 'm/b' is encrypted" },
-	{ CENTRAL, 1, 8, 2, 1 << 13, .want = "x.zip: member 'm/b' is encrypted" },
-	{ CENTRAL, 1, 8, 2, 1 << 5, .want = "x.zip: member 'm/b' is a patch, not a file" },
-	{ CENTRAL, 1, 20, 4, 100, .want =
-	  "x.zip: member 'm/b' of 100 bytes at 82 overlaps the next one at 130" },
-	{ CENTRAL, 2, 20, 4, 2, CENTRAL, 2, 24, 4, 2, .want =
-	  "x.zip: member 'c' of 2 bytes at 161 overlaps the directory at 162" },
-	{ CENTRAL, 2, 20, 4, 2, .want =
-	  "x.zip: member 'c' is stored as it is, but in 2 bytes instead of 1" },
-	{ CENTRAL, 2, 20, 4, 1000000, .want =
-	  "x.zip: member 'c' has 1 bytes packed to 1000000, the archive has 338" },
-	{ CENTRAL, 1, 24, 4, 32 * 1032 + 1032, .want =
-	  "x.zip: member 'm/b' has 34056 bytes packed to 32, deflate cannot do better than 1032 to 1" },
-	{ CENTRAL, 2, 42, 4, 0, .want = "x.zip: member 'm/a' at 0 overlaps the next one at 0" },
-	{ CENTRAL, 2, 42, 4, 49, .want = "x.zip: member 'm/b' at 49 overlaps the next one at 49" },
-	{ CENTRAL, 2, 42, 4, 90, .want =
-	  "x.zip: member 'm/b' of 32 bytes at 82 overlaps the next one at 90" },
-	{ CENTRAL, 2, 42, 4, 60, .want = "x.zip: member 'm/b' at 49 overlaps the next one at 60" },
-	{ CENTRAL, 2, 42, 4, 140, .want = "x.zip: member 'c' at 140 overlaps the directory at 162" },
-	{ CENTRAL, 2, 42, 4, 163, .want =
-	  "x.zip: member 'c' is at 163, behind the directory at 162" },
-	{ CENTRAL, 2, 42, 4, 0xfffffffe, .want =
-	  "x.zip: member 'c' is at 4294967294, behind the directory at 162" },
-	{ CENTRAL, 2, 42, 4, 0xffffffff, .want =
-	  "x.zip: member 'c' is too large for a zip and has no zip64 field" },
-	{ CENTRAL, 2, 34, 2, 1, .want = "x.zip: member 'c' is on another disk" },
-	{ CENTRAL, 2, 34, 2, 0xffff, .want = "x.zip: member 'c' is on another disk" },
-	{ CENTRAL, 0, 28, 2, 65535, .want = "x.zip: its directory ends within entry 0 of 3" },
-	{ CENTRAL, 2, 32, 2, 4, .want = "x.zip: its directory ends within entry 2 of 3" },
-	{ CENTRAL, 2, 32, 2, 2, .want =
-	  "x.zip: 1 bytes of its directory are left after 3 members" },
-	{ CENTRAL, 0, 30, 2, 3, CENTRAL, 0, 32, 2, 0, .want = NULL }, /* an odd extra field is fine */
-	{ END, 0, 8, 2, 4, END, 0, 10, 2, 4, .want =
-	  "x.zip: 4 members in a directory of 154 bytes, at most 3 fit" },
-	{ END, 0, 8, 2, 2, END, 0, 10, 2, 2, .want =
-	  "x.zip: 50 bytes of its directory are left after 2 members" },
-	{ END, 0, 10, 2, 2, .want = "x.zip: is one of several disks" },
-	{ END, 0, 4, 2, 1, .want = "x.zip: is one of several disks" },
-	{ END, 0, 6, 2, 1, .want = "x.zip: is one of several disks" },
-	{ END, 0, 12, 4, 0xffffffff, .want =
-	  "x.zip: a directory of 4294967295 bytes at 162 is not before the end record at 316" },
-	{ END, 0, 12, 4, 155, .want =
-	  "x.zip: a directory of 155 bytes at 162 is not before the end record at 316" },
-	{ END, 0, 16, 4, 163, .want =
-	  "x.zip: a directory of 154 bytes at 163 is not before the end record at 316" },
-	{ END, 0, 16, 4, 161, .want =
-	  "x.zip: holds several archives one after the other, the last one from byte 1" },
-	{ END, 0, 20, 2, 1, .want =
-	  "x.zip: begins as a zip but has no end record: it is still being written, or was cut off" },
+	{LOCAL, 0, 30, 1, 'x',
+	 .want = "x.zip: member 'm/a' has another name before its data: 'x/a'"},
+	{LOCAL, 0, 26, 2, 2, .want = "x.zip: member 'm/a' has another name before its data: 'm/'"},
+	{LOCAL, 0, 26, 2, 400,
+	 .want = "x.zip: member 'm/a' has another name before its data: 'm/a'"},
+	{LOCAL, 0, 0, 1, 'Q', .want = "begins"}, /* not known as a zip: see below */
+	{LOCAL, 1, 0, 1, 'Q', .want = "x.zip: member 'm/b' is not at 49: no PK\\3\\4 there"},
+	{LOCAL, 1, 8, 2, 0,
+	 .want = "x.zip: member 'm/b' has method 8 in the directory and 0 before its data"},
+	{LOCAL, 1, 6, 2, 9, .want = "x.zip: member 'm/b' is encrypted"},
+	{LOCAL, 1, 28, 2, 65535,
+	 .want = "x.zip: member 'm/b' of 32 bytes at 65617 overlaps the next one at 130"},
+	{CENTRAL, 0, 0, 1, 'Q',
+	 .want = "x.zip: entry 0 of its directory, at 162, does not begin with PK\\1\\2"},
+	{CENTRAL, 1, 8, 2, 1, .want = "x.zip: member 'm/b' is encrypted"},
+	{CENTRAL, 1, 8, 2, 1 << 6, .want = "x.zip: member 'm/b' is encrypted"},
+	{CENTRAL, 1, 8, 2, 1 << 13, .want = "x.zip: member 'm/b' is encrypted"},
+	{CENTRAL, 1, 8, 2, 1 << 5, .want = "x.zip: member 'm/b' is a patch, not a file"},
+	{CENTRAL, 1, 20, 4, 100,
+	 .want = "x.zip: member 'm/b' of 100 bytes at 82 overlaps the next one at 130"},
+	{CENTRAL, 2, 20, 4, 2, CENTRAL, 2, 24, 4, 2,
+	 .want = "x.zip: member 'c' of 2 bytes at 161 overlaps the directory at 162"},
+	{CENTRAL, 2, 20, 4, 2,
+	 .want = "x.zip: member 'c' is stored as it is, but in 2 bytes instead of 1"},
+	{CENTRAL, 2, 20, 4, 1000000,
+	 .want = "x.zip: member 'c' has 1 bytes packed to 1000000, the archive has 338"},
+	{CENTRAL, 1, 24, 4, 32 * 1032 + 1032,
+	 .want = "x.zip: member 'm/b' has 34056 bytes packed to 32, deflate cannot do better than "
+		 "1032 to 1"},
+	{CENTRAL, 2, 42, 4, 0, .want = "x.zip: member 'm/a' at 0 overlaps the next one at 0"},
+	{CENTRAL, 2, 42, 4, 49, .want = "x.zip: member 'm/b' at 49 overlaps the next one at 49"},
+	{CENTRAL, 2, 42, 4, 90,
+	 .want = "x.zip: member 'm/b' of 32 bytes at 82 overlaps the next one at 90"},
+	{CENTRAL, 2, 42, 4, 60, .want = "x.zip: member 'm/b' at 49 overlaps the next one at 60"},
+	{CENTRAL, 2, 42, 4, 140, .want = "x.zip: member 'c' at 140 overlaps the directory at 162"},
+	{CENTRAL, 2, 42, 4, 163,
+	 .want = "x.zip: member 'c' is at 163, behind the directory at 162"},
+	{CENTRAL, 2, 42, 4, 0xfffffffe,
+	 .want = "x.zip: member 'c' is at 4294967294, behind the directory at 162"},
+	{CENTRAL, 2, 42, 4, 0xffffffff,
+	 .want = "x.zip: member 'c' is too large for a zip and has no zip64 field"},
+	{CENTRAL, 2, 34, 2, 1, .want = "x.zip: member 'c' is on another disk"},
+	{CENTRAL, 2, 34, 2, 0xffff, .want = "x.zip: member 'c' is on another disk"},
+	{CENTRAL, 0, 28, 2, 65535, .want = "x.zip: its directory ends within entry 0 of 3"},
+	{CENTRAL, 2, 32, 2, 4, .want = "x.zip: its directory ends within entry 2 of 3"},
+	{CENTRAL, 2, 32, 2, 2, .want = "x.zip: 1 bytes of its directory are left after 3 members"},
+	{CENTRAL, 0, 30, 2, 3, CENTRAL, 0, 32, 2, 0, .want = NULL}, /* an odd extra field is fine */
+	{END, 0, 8, 2, 4, END, 0, 10, 2, 4,
+	 .want = "x.zip: 4 members in a directory of 154 bytes, at most 3 fit"},
+	{END, 0, 8, 2, 2, END, 0, 10, 2, 2,
+	 .want = "x.zip: 50 bytes of its directory are left after 2 members"},
+	{END, 0, 10, 2, 2, .want = "x.zip: is one of several disks"},
+	{END, 0, 4, 2, 1, .want = "x.zip: is one of several disks"},
+	{END, 0, 6, 2, 1, .want = "x.zip: is one of several disks"},
+	{END, 0, 12, 4, 0xffffffff,
+	 .want = "x.zip: a directory of 4294967295 bytes at 162 is not before the end record at "
+		 "316"},
+	{END, 0, 12, 4, 155,
+	 .want = "x.zip: a directory of 155 bytes at 162 is not before the end record at 316"},
+	{END, 0, 16, 4, 163,
+	 .want = "x.zip: a directory of 154 bytes at 163 is not before the end record at 316"},
+	{END, 0, 16, 4, 161,
+	 .want = "x.zip: holds several archives one after the other, the last one from byte 1"},
+	{END, 0, 20, 2, 1,
+	 .want = "x.zip: begins as a zip but has no end record: it is still being written, or was "
+		 "cut off"},
 };
 
 static size_t record_of(const struct made *m, int record, int member)
@@ -436,8 +440,8 @@ static void test_patches(void)
 		put_le(m.bytes.s + record_of(&m, p->record, p->member) + p->at, p->value,
 		       (unsigned)p->n);
 		if (p->n2)
-			put_le(m.bytes.s + record_of(&m, p->record2, p->member2) + p->at2, p->value2,
-			       (unsigned)p->n2);
+			put_le(m.bytes.s + record_of(&m, p->record2, p->member2) + p->at2,
+			       p->value2, (unsigned)p->n2);
 		if (!p->want)
 			check_good(&m, three, 3, 3, what);
 		else if (!strcmp(p->want, "begins")) /* nothing of a zip at its beginning */
@@ -453,20 +457,21 @@ static void test_names(void)
 	static const struct {
 		const char *name, *want;
 	} names[] = {
-		{ "", "x.zip: member '' has a name that cannot be: it is empty" },
-		{ "/", "x.zip: member '/' has a name that cannot be: it is empty" },
-		{ "/x", "x.zip: member '/x' has a name that cannot be: it begins with '/'" },
-		{ "../x", "x.zip: member '../x' has a name that cannot be: a part of it is '..'" },
-		{ "a/../x", "x.zip: member 'a/../x' has a name that cannot be: a part of it is '..'" },
-		{ "a/..", "x.zip: member 'a/..' has a name that cannot be: a part of it is '..'" },
-		{ "a/../", "x.zip: member 'a/../' has a name that cannot be: a part of it is '..'" },
-		{ "./x", "x.zip: member './x' has a name that cannot be: a part of it is '.'" },
-		{ "a//x", "x.zip: member 'a//x' has a name that cannot be: it has an empty part" },
-		{ "a//", "x.zip: member 'a//' has a name that cannot be: it has an empty part" },
-		{ "m/a", "x.zip: 'm/a' is there twice" },
-		{ "m", "x.zip: 'm' is a file and the folder of 'm/a'" },
-		{ "c/d/e", "x.zip: 'c' is a file and the folder of 'c/d/e'" },
-		{ "m/a\x1b[31m/y", "x.zip: 'm/a' is a file and the folder of 'm/a\x1b[31m/y'" },
+		{"", "x.zip: member '' has a name that cannot be: it is empty"},
+		{"/", "x.zip: member '/' has a name that cannot be: it is empty"},
+		{"/x", "x.zip: member '/x' has a name that cannot be: it begins with '/'"},
+		{"../x", "x.zip: member '../x' has a name that cannot be: a part of it is '..'"},
+		{"a/../x",
+		 "x.zip: member 'a/../x' has a name that cannot be: a part of it is '..'"},
+		{"a/..", "x.zip: member 'a/..' has a name that cannot be: a part of it is '..'"},
+		{"a/../", "x.zip: member 'a/../' has a name that cannot be: a part of it is '..'"},
+		{"./x", "x.zip: member './x' has a name that cannot be: a part of it is '.'"},
+		{"a//x", "x.zip: member 'a//x' has a name that cannot be: it has an empty part"},
+		{"a//", "x.zip: member 'a//' has a name that cannot be: it has an empty part"},
+		{"m/a", "x.zip: 'm/a' is there twice"},
+		{"m", "x.zip: 'm' is a file and the folder of 'm/a'"},
+		{"c/d/e", "x.zip: 'c' is a file and the folder of 'c/d/e'"},
+		{"m/a\x1b[31m/y", "x.zip: 'm/a' is a file and the folder of 'm/a\x1b[31m/y'"},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -517,23 +522,28 @@ static void test_fields(void)
 		  "to 1, the archive has 232", "size");
 	put_le(m.bytes.s + at + 4, 1, 8);
 	put_le(m.bytes.s + at + 20, UINT64_MAX, 8);
-	check_bad(m.bytes.s, m.bytes.n, "x.zip: member 'big' is at 18446744073709551615, behind the "
-		  "directory at 54", "header");
+	check_bad(m.bytes.s, m.bytes.n,
+		  "x.zip: member 'big' is at 18446744073709551615, behind the "
+		  "directory at 54",
+		  "header");
 	put_le(m.bytes.s + at + 20, 0, 8);
 	put_le(m.bytes.s + m.end - 20 + 8, UINT64_MAX, 8); /* the locator: found before it */
 	put_le(m.bytes.s + m.end - 20 - 56 + 48, UINT64_MAX, 8);
-	check_bad(m.bytes.s, m.bytes.n, "x.zip: a directory of 80 bytes at 18446744073709551615 is not "
-		  "before the end record at 134", "directory");
+	check_bad(m.bytes.s, m.bytes.n,
+		  "x.zip: a directory of 80 bytes at 18446744073709551615 is not "
+		  "before the end record at 134",
+		  "directory");
 	put_le(m.bytes.s + m.end - 20 - 56 + 48, 54, 8);
 	put_le(m.bytes.s + m.end - 20 - 56 + 32, UINT64_MAX, 8);
 	put_le(m.bytes.s + m.end - 20 - 56 + 24, UINT64_MAX, 8);
 	check_bad(m.bytes.s, m.bytes.n, "x.zip: 18446744073709551615 members in a directory of 80 "
 		  "bytes, at most 1 fit", "count");
 	put_le(m.bytes.s + m.end + 10, 1, 2); /* and the old record disagrees */
-	check_bad(m.bytes.s, m.bytes.n, "x.zip: its two end records contradict each other", "two ends");
+	check_bad(m.bytes.s, m.bytes.n, "x.zip: its two end records contradict each other",
+		  "two ends");
 	m.bytes.s[m.end - 20 - 56] = 'Q';
-	check_bad(m.bytes.s, m.bytes.n, "x.zip: its zip64 end record is not at 18446744073709551615",
-		  "no end64");
+	check_bad(m.bytes.s, m.bytes.n,
+		  "x.zip: its zip64 end record is not at 18446744073709551615", "no end64");
 	release(&m);
 }
 
@@ -576,7 +586,8 @@ static void test_every_byte(void)
 			r = opened(m.bytes.s, m.bytes.n, &b, &err);
 			CHECK(r >= 0 || err.text[0], "no sentence, byte %zu", i);
 			for (size_t k = 0; r == 1 && k < b->n; k++)
-				if (range_read(b->entries[k].data, 0, sizeof buf, buf, &got, &err) < 0)
+				if (range_read(b->entries[k].data, 0, sizeof buf, buf, &got, &err) <
+				    0)
 					CHECK(err.text[0], "no sentence, byte %zu", i);
 			if (r == 1)
 				arena_put(b->arena);
@@ -593,10 +604,12 @@ static void test_reading(void)
 		uint64_t value;
 		const char *want;
 	} lies[] = {
-		{ 24, 4, 26, "x.zip: member 'm/b': the compressed data holds more than its 26 bytes" },
-		{ 24, 4, 28, "x.zip: member 'm/b': the compressed data ends after 27 of its 28 bytes" },
-		{ 20, 4, 10, "x.zip: member 'm/b': the compressed data is cut off after 10 bytes" },
-		{ 20, 4, 0, NULL },
+		{24, 4, 26,
+		 "x.zip: member 'm/b': the compressed data holds more than its 26 bytes"},
+		{24, 4, 28,
+		 "x.zip: member 'm/b': the compressed data ends after 27 of its 28 bytes"},
+		{20, 4, 10, "x.zip: member 'm/b': the compressed data is cut off after 10 bytes"},
+		{20, 4, 0, NULL},
 	};
 	struct error err = { 0 };
 	struct bundle *b;
@@ -646,8 +659,10 @@ static void test_bomb(void)
 	put_le(m.bytes.s + m.entry[0] + 10, 8, 2);
 	put_le(m.bytes.s + m.local[0] + 8, 8, 2);
 	put_le(m.bytes.s + m.entry[0] + 24, 100 << 20, 4);
-	check_bad(m.bytes.s, m.bytes.n, "x.zip: member 'zeros' has 104857600 bytes packed to 110000, "
-		  "over 200 to 1 is taken for a zip bomb", "bomb");
+	check_bad(m.bytes.s, m.bytes.n,
+		  "x.zip: member 'zeros' has 104857600 bytes packed to 110000, "
+		  "over 200 to 1 is taken for a zip bomb",
+		  "bomb");
 	zip_set_max_ratio(1032);
 	if (CHECK(opened(m.bytes.s, m.bytes.n, &b, &err) == 1, "%s", err.text))
 		arena_put(b->arena);
