@@ -107,7 +107,7 @@ int main(void)
 		struct text t = TEXT_INIT;
 
 		text_base64(&t, base64[i].in, strlen(base64[i].in));
-		CHECK(!strcmp(t.s ? t.s : "", base64[i].want), "%s", t.s);
+		CHECK(!strcmp(t.s ? t.s : "", base64[i].want), "%s", t.s ? t.s : "");
 		text_release(&t);
 	}
 	CHECK(!strcmp(size_human(1536, human), "1.5 KiB"), "%s", human);
