@@ -6,6 +6,7 @@
 
 #define PLAIN(bits_, unit_, numpy_) \
 	.bits = bits_, .unit = unit_, .numpy = numpy_, .block = 1
+#define BLOCK(block_, bytes_) .block = block_, .block_bytes = bytes_, .unit = 1
 #define FLOAT(bits_, unit_, numpy_) PLAIN(bits_, unit_, numpy_), .is_float = true
 
 const struct dtype_info dtype_table[DTYPE_COUNT] = {
@@ -35,11 +36,40 @@ const struct dtype_info dtype_table[DTYPE_COUNT] = {
 	[DTYPE_C128]        = { .name = "C128", PLAIN(128, 8, "<c16"), .is_complex = true },
 	[DTYPE_I4]          = { .name = "I4", PLAIN(4, 1, NULL) },
 	[DTYPE_U4]          = { .name = "U4", PLAIN(4, 1, NULL) },
+	[DTYPE_I2]          = { .name = "I2", PLAIN(2, 1, NULL) },
+	[DTYPE_U2]          = { .name = "U2", PLAIN(2, 1, NULL) },
 	[DTYPE_STRING]      = { .name = "STRING", .unit = 1, .block = 1 },
 	[DTYPE_QI8]         = { .name = "QI8", PLAIN(8, 1, "|i1") },
 	[DTYPE_QU8]         = { .name = "QU8", PLAIN(8, 1, "|u1") },
 	[DTYPE_QI32]        = { .name = "QI32", PLAIN(32, 4, "<i4") },
 	[DTYPE_QU4]         = { .name = "QU4", PLAIN(4, 1, NULL) },
+	/* formats.md 2.7: values and bytes of a block */
+	[DTYPE_Q4_0]        = { .name = "Q4_0", BLOCK(32, 18) },
+	[DTYPE_Q4_1]        = { .name = "Q4_1", BLOCK(32, 20) },
+	[DTYPE_Q5_0]        = { .name = "Q5_0", BLOCK(32, 22) },
+	[DTYPE_Q5_1]        = { .name = "Q5_1", BLOCK(32, 24) },
+	[DTYPE_Q8_0]        = { .name = "Q8_0", BLOCK(32, 34) },
+	[DTYPE_Q8_1]        = { .name = "Q8_1", BLOCK(32, 36) },
+	[DTYPE_Q2_K]        = { .name = "Q2_K", BLOCK(256, 84) },
+	[DTYPE_Q3_K]        = { .name = "Q3_K", BLOCK(256, 110) },
+	[DTYPE_Q4_K]        = { .name = "Q4_K", BLOCK(256, 144) },
+	[DTYPE_Q5_K]        = { .name = "Q5_K", BLOCK(256, 176) },
+	[DTYPE_Q6_K]        = { .name = "Q6_K", BLOCK(256, 210) },
+	[DTYPE_Q8_K]        = { .name = "Q8_K", BLOCK(256, 292) },
+	[DTYPE_IQ2_XXS]     = { .name = "IQ2_XXS", BLOCK(256, 66) },
+	[DTYPE_IQ2_XS]      = { .name = "IQ2_XS", BLOCK(256, 74) },
+	[DTYPE_IQ3_XXS]     = { .name = "IQ3_XXS", BLOCK(256, 98) },
+	[DTYPE_IQ1_S]       = { .name = "IQ1_S", BLOCK(256, 50) },
+	[DTYPE_IQ4_NL]      = { .name = "IQ4_NL", BLOCK(32, 18) },
+	[DTYPE_IQ3_S]       = { .name = "IQ3_S", BLOCK(256, 110) },
+	[DTYPE_IQ2_S]       = { .name = "IQ2_S", BLOCK(256, 82) },
+	[DTYPE_IQ4_XS]      = { .name = "IQ4_XS", BLOCK(256, 136) },
+	[DTYPE_IQ1_M]       = { .name = "IQ1_M", BLOCK(256, 56) },
+	[DTYPE_TQ1_0]       = { .name = "TQ1_0", BLOCK(256, 54) },
+	[DTYPE_TQ2_0]       = { .name = "TQ2_0", BLOCK(256, 66) },
+	[DTYPE_MXFP4]       = { .name = "MXFP4", BLOCK(32, 17) },
+	[DTYPE_NVFP4]       = { .name = "NVFP4", BLOCK(64, 36) },
+	[DTYPE_Q1_0]        = { .name = "Q1_0", BLOCK(128, 18) },
 };
 
 enum dtype dtype_find(const char *name, size_t n)
@@ -78,9 +108,9 @@ bool dtype_bytes(unsigned d, uint64_t elements, uint64_t *ret)
 		return false;
 	if (info->bits % 8 == 0)
 		return !__builtin_mul_overflow(elements, (uint64_t)info->bits / 8, ret);
-	if (__builtin_mul_overflow(elements, (uint64_t)info->bits, &bits) || bits % 8)
+	if (__builtin_mul_overflow(elements, (uint64_t)info->bits, &bits))
 		return false;
-	*ret = bits / 8;
+	*ret = bits / 8 + (bits % 8 != 0);
 	return true;
 }
 

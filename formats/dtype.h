@@ -17,10 +17,15 @@ enum dtype {
 	DTYPE_F8_E5M2FNUZ, DTYPE_I16, DTYPE_U16, DTYPE_F16, DTYPE_BF16, DTYPE_I32,
 	DTYPE_U32, DTYPE_F32, DTYPE_C64, DTYPE_F64, DTYPE_I64, DTYPE_U64,
 	/* not in safetensors */
-	DTYPE_C128, DTYPE_I4, DTYPE_U4, DTYPE_STRING,
+	DTYPE_C128, DTYPE_I4, DTYPE_U4, DTYPE_I2, DTYPE_U2, DTYPE_STRING,
 	/* quantised integers: the model's struct quant says scale and zero point */
 	DTYPE_QI8, DTYPE_QU8, DTYPE_QI32, DTYPE_QU4,
-	/* GGUF blocks come after DTYPE_GGUF: added with that format */
+	/* GGUF's blocks, in the order of their numbers */
+	DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1, DTYPE_Q8_0, DTYPE_Q8_1,
+	DTYPE_Q2_K, DTYPE_Q3_K, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_Q8_K,
+	DTYPE_IQ2_XXS, DTYPE_IQ2_XS, DTYPE_IQ3_XXS, DTYPE_IQ1_S,
+	DTYPE_IQ4_NL, DTYPE_IQ3_S, DTYPE_IQ2_S, DTYPE_IQ4_XS, DTYPE_IQ1_M,
+	DTYPE_TQ1_0, DTYPE_TQ2_0, DTYPE_MXFP4, DTYPE_NVFP4, DTYPE_Q1_0,
 	DTYPE_COUNT
 };
 
@@ -44,8 +49,9 @@ static inline const char *dtype_name(unsigned d)
 enum dtype dtype_find(const char *name, size_t n);
 /* Floating-point or quantised: what counts as a model's weight (design.md, flattening). */
 bool dtype_is_weight(unsigned d);
-/* Bytes of a tensor of `elements` values; false if that overflows or is not
- * whole bytes (sub-byte types pack without padding between rows). */
+/* Bytes of a tensor of `elements` values; false if that overflows, or if they
+ * are not whole blocks.  Types of less than a byte pack without padding between
+ * rows; the last byte is filled up. */
 bool dtype_bytes(unsigned d, uint64_t elements, uint64_t *ret);
 /* The product of shape; false on overflow (a zero anywhere makes it 0). */
 bool shape_elements(const uint64_t *shape, size_t ndim, uint64_t *ret);

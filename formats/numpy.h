@@ -26,3 +26,15 @@ enum dtype numpy_dtype(const struct value *v, bool *ret_swapped);
  * an array whose bytes are not as many as its shape says. */
 int numpy_tensor(struct arena *a, const struct value *v, bool scalars, struct tensor *ret,
 		 struct error *err);
+
+/* A .npy file, data: 1 and t is filled but for its name; 0 and *why: values
+ * that are no numbers; EBADMSG with what was found.
+ *
+ *     0  "\x93NUMPY"   6  major, minor   8  u16 (version 1) or u32 (2, 3) n
+ *     then n bytes: a Python dict of descr, fortran_order and shape; the values
+ *
+ * The dict is read as a literal, never evaluated; exactly these three keys. */
+int numpy_file(struct arena *a, struct range data, struct tensor *t, const char **why,
+	       struct error *err);
+/* Do the first bytes say so? */
+bool numpy_is_file(const uint8_t *first, size_t n);

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tensorproto.c - ONNX's TensorProto */
+#include "tensorproto.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cache/arena.h"
+#include "../cache/bundle.h"
+#include "../cache/bytes.h"
+#include "../cache/cleanup.h"
+#include "../cache/error.h"
+#include "../cache/make.h"
+#include "strings.h"
+
+enum {
+	DIMS = 64,
+	NAME_BYTES = 64 * 1024,
+	RUN = 4096,          /* varints between two known offsets */
+	UNPACKED_MAX = 16 << 20,
+};
+
+static const uint8_t types[] = {
+	[1] = DTYPE_F32, [2] = DTYPE_U8, [3] = DTYPE_I8, [4] = DTYPE_U16, [5] = DTYPE_I16,
+	[6] = DTYPE_I32, [7] = DTYPE_I64, [8] = DTYPE_STRING, [9] = DTYPE_BOOL, [10] = DTYPE_F16,
+	[11] = DTYPE_F64, [12] = DTYPE_U32, [13] = DTYPE_U64, [14] = DTYPE_C64, [15] = DTYPE_C128,
+	[16] = DTYPE_BF16, [17] = DTYPE_F8_E4M3, [18] = DTYPE_F8_E4M3FNUZ, [19] = DTYPE_F8_E5M2,
+	[20] = DTYPE_F8_E5M2FNUZ, [21] = DTYPE_U4, [22] = DTYPE_I4, [23] = DTYPE_F4,
+	[24] = DTYPE_F8_E8M0, [25] = DTYPE_U2, [26] = DTYPE_I2,
+};
+
+enum dtype tensorproto_dtype(uint64_t data_type)
+{
+	return data_type < ARRAY_SIZE(types) ? types[data_type] : DTYPE_NONE;
+}
+
+/* Which field may hold values of a type besides raw_data, and the bytes that
+ * one entry of it gives. */
+static uint32_t field_of(enum dtype d)
+{
+	switch (d) {
+	case DTYPE_F32:
+	case DTYPE_C64:
+		return 4;
+	case DTYPE_STRING:
+		return 6;
+	case DTYPE_I64:
+		return 7;
+	case DTYPE_F64:
+	case DTYPE_C128:
+		return 10;
+	case DTYPE_U32:
+	case DTYPE_U64:
+		return 11;
+	default:
+		return 5;
+	}
+}
+
+static unsigned entry_bytes(enum dtype d)
+{
+	unsigned bits = dtype_table[d].bits;
+
+	if (dtype_table[d].is_complex)
+		bits /= 2;
+	return bits < 8 ? 1 : bits / 8;
+}
+
+struct reading { /* one TensorProto */
+	struct arena *a;
+	const struct pb *m;
+	struct tensorproto *p;
+	uint64_t dims[DIMS];
+	unsigned ndim;
+	uint64_t type;
+	bool external;
+	uint32_t kind;            /* the field that holds values, 0: none yet */
+	struct pb_field data;     /* raw_data, or the only packed field */
+	uint32_t pieces;          /* of fields with values */
+	uint64_t strings, string_bytes;
+	const char *location, *why;
+	uint64_t offset, length;
+	bool has_offset, has_length;
+};
+
+static int no_memory(struct error *err)
+{
+	return fail(err, ENOMEM, "no memory for a tensor");
+}
+
+static int add_dim(struct reading *x, uint64_t u, struct error *err)
+{
+	if (x->ndim == DIMS)
+		return fail(err, EBADMSG, "a tensor has more than %d dimensions", DIMS);
+	if (u >> 63)
+		return fail(err, EBADMSG, "a tensor has a dimension of %" PRId64, (int64_t)u);
+	x->dims[x->ndim++] = u;
+	return 0;
+}
+
+static int dims(struct reading *x, struct pb *in, const struct pb_field *e, struct error *err)
+{
+	uint64_t at = e->at, u;
+	int r;
+
+	if (e->wire == PB_VARINT)
+		return add_dim(x, e->u, err);
+	if (e->wire != PB_BYTES)
+		return fail(err, EBADMSG, "byte %" PRIu64 ": dims are no integers", in->at);
+	while ((r = pb_packed_varint(in, e, &at, &u, err)) > 0) {
+		r = add_dim(x, u, err);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* A decimal number of external_data; the specification wants non-negative integers. */
+static bool number(const char *s, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (!*s)
+		return false;
+	for (; *s; s++)
+		if (*s < '0' || *s > '9' || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+			return false;
+	*ret = v;
+	return true;
+}
+
+static int external_entry(struct reading *x, struct pb *in, const struct pb_field *f, struct error *err)
+{
+	const char *key = "", *value = "";
+	struct pb_field e;
+	struct pb pair;
+	int r = pb_enter(in, f, &pair, err);
+
+	while (r >= 0 && (r = pb_next(&pair, &e, err)) > 0) {
+		if (e.number == 1)
+			r = pb_string(&pair, &e, x->a, NAME_BYTES, &key, NULL, err);
+		else if (e.number == 2)
+			r = pb_string(&pair, &e, x->a, NAME_BYTES, &value, NULL, err);
+	}
+	if (r < 0)
+		return r;
+	if (!strcmp(key, "location"))
+		x->location = value;
+	else if (!strcmp(key, "offset"))
+		x->has_offset = true;
+	else if (!strcmp(key, "length"))
+		x->has_length = true;
+	if ((!strcmp(key, "offset") && !number(value, &x->offset)) ||
+	    (!strcmp(key, "length") && !number(value, &x->length)))
+		return fail(err, EBADMSG, "external data has the %s '%s', allowed is a non-negative integer", key, value);
+	return 0;
+}
+
+static int values(struct reading *x, const struct pb_field *e, struct error *err)
+{
+	if (x->kind && x->kind != e->number)
+		return fail(err, EBADMSG, "a tensor has values in field %u and in field %u, one is allowed",
+			    x->kind, e->number);
+	x->kind = e->number;
+	x->data = *e;
+	x->pieces++;
+	if (e->number == 6) {
+		x->strings++;
+		x->string_bytes += e->wire == PB_BYTES ? e->size : 0;
+	}
+	return 0;
+}
+
+static int scan(struct reading *x, struct pb *in, struct tensor *t, struct error *err)
+{
+	struct pb_field e;
+	int r;
+
+	while ((r = pb_next(in, &e, err)) > 0) {
+		switch (e.number) {
+		case 1:
+			r = dims(x, in, &e, err);
+			break;
+		case 2:
+			x->type = e.u;
+			break;
+		case 4: case 5: case 6: case 7: case 9: case 10: case 11:
+			if (e.wire != PB_BYTES || e.size || e.number == 6)
+				r = values(x, &e, err);
+			break;
+		case 8:
+			if (!t->name)
+				r = pb_string(in, &e, x->a, NAME_BYTES, &t->name, NULL, err);
+			break;
+		case 13:
+			r = external_entry(x, in, &e, err);
+			break;
+		case 14:
+			x->external = e.u == 1;
+			break;
+		default:
+			break;
+		}
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* ---- varints, decoded when read ---- */
+
+struct varints {
+	struct range src;
+	uint64_t n;       /* entries */
+	unsigned bytes;   /* of each when decoded */
+	uint64_t *mark;   /* offset in src of entry i x RUN; 0: not known yet (but for i = 0) */
+};
+
+/* Entries [first, first + n) from byte *at on; *at is after them at the end. */
+static int decode_run(const struct varints *v, uint64_t *at, uint64_t n, uint8_t *dst, struct error *err)
+{
+	uint8_t hand[16 * 1024];
+	size_t have = 0, used = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t u = 0;
+		unsigned shift = 0;
+
+		for (;;) {
+			if (used == have) {
+				int r = range_read(v->src, *at, sizeof hand, hand, &have, err);
+
+				if (r < 0)
+					return r;
+				if (!have)
+					return fail(err, EBADMSG, "the packed values end after %" PRIu64 " of a run of %" PRIu64, i, n);
+				used = 0;
+			}
+			u |= shift < 64 ? (uint64_t)(hand[used] & 0x7f) << shift : 0;
+			(*at)++;
+			if (!(hand[used++] & 0x80))
+				break;
+			shift += 7;
+			if (shift >= 70)
+				return fail(err, EBADMSG, "a packed value has more than 64 bits");
+		}
+		if (dst)
+			put_le(dst + i * v->bytes, u, v->bytes);
+	}
+	return 0;
+}
+
+static uint64_t entries_of(const struct varints *v, uint64_t run)
+{
+	return v->n - run * RUN < RUN ? v->n - run * RUN : RUN;
+}
+
+/* Marks are found from the last known one on and kept: relaxed atomics, since
+ * every thread finds the same. */
+static int run_make(const void *ctx, uint64_t i, uint8_t *dst, size_t size, struct error *err)
+{
+	const struct varints *v = ctx;
+	uint64_t known = i, at;
+	int r;
+
+	while (known && !__atomic_load_n(&v->mark[known], __ATOMIC_RELAXED))
+		known--;
+	at = known ? __atomic_load_n(&v->mark[known], __ATOMIC_RELAXED) : 0;
+	for (; known < i; known++) {
+		r = decode_run(v, &at, RUN, NULL, err);
+		if (r < 0)
+			return r;
+		__atomic_store_n(&v->mark[known + 1], at, __ATOMIC_RELAXED);
+	}
+	return decode_run(v, &at, entries_of(v, i), dst, err);
+}
+
+static int lazy_varints(struct reading *x, unsigned bytes, uint64_t n, struct range *ret, struct error *err)
+{
+	struct varints *v = arena_alloc(x->a, sizeof *v);
+	struct range src = pb_range(x->m, &x->data);
+
+	/* every value takes 1 to 10 bytes: a lie is seen without reading them */
+	if (n > src.size || src.size / 10 > n)
+		return fail(err, EBADMSG, "%" PRIu64 " values cannot be packed in %" PRIu64 " bytes", n, src.size);
+	if (!v || !(v->mark = arena_array(x->a, (size_t)(n / RUN + 2), sizeof *v->mark)))
+		return no_memory(err);
+	v->src = src;
+	v->n = n;
+	v->bytes = bytes;
+	*ret = make_chunks(x->a, n * bytes, &(struct chunks){ .size = (uint64_t)RUN * bytes,
+			   .make = run_make, .ctx = v, .from = src, .name = "varints" });
+	return ret->blob ? 0 : no_memory(err);
+}
+
+/* ---- values in several pieces: collected, within a bound ---- */
+
+static int append_piece(const struct reading *x, const struct pb *in, const struct pb_field *e,
+			unsigned bytes, uint8_t *dst, uint64_t room, uint64_t *n, struct error *err)
+{
+	uint64_t at = e->at, u = e->u;
+	int r = 1;
+
+	if (e->wire != PB_BYTES) {
+		if (*n == room)
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+		put_le(dst + (*n)++ * bytes, u, bytes);
+		return 0;
+	}
+	if (x->kind == 4 || x->kind == 10) { /* packed, of fixed size */
+		uint64_t k = e->size / bytes;
+
+		if (e->size % bytes || k > room - *n)
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+		r = range_read_all(pb_range(in, e), 0, (size_t)e->size, dst + *n * bytes, err);
+		*n += k;
+		return r;
+	}
+	while ((r = pb_packed_varint(in, e, &at, &u, err)) > 0) {
+		if (*n == room)
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+		put_le(dst + (*n)++ * bytes, u, bytes);
+	}
+	return r;
+}
+
+static int collect(struct reading *x, struct pb again, unsigned bytes, uint64_t n, struct range *ret,
+		   struct error *err)
+{
+	uint64_t found = 0;
+	struct pb_field e;
+	uint8_t *all;
+	int r;
+
+	if (n > UNPACKED_MAX / bytes || n > again.end - again.at)
+		return fail(err, EBADMSG, "%" PRIu64 " values in %u pieces, at most %d bytes are read so", n,
+			    x->pieces, UNPACKED_MAX);
+	all = arena_array(x->a, (size_t)n + 1, bytes);
+	if (!all)
+		return no_memory(err);
+	while ((r = pb_next(&again, &e, err)) > 0) {
+		if (e.number != x->kind)
+			continue;
+		r = append_piece(x, &again, &e, bytes, all, n, &found, err);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return r;
+	if (found != n)
+		return fail(err, EBADMSG, "%" PRIu64 " values, the shape says %" PRIu64, found, n);
+	*ret = make_literal(x->a, all, n * bytes);
+	return ret->blob ? 0 : no_memory(err);
+}
+
+static int string_values(struct reading *x, struct pb again, struct tensor *t, struct error *err)
+{
+	struct strings *s = arena_alloc(x->a, sizeof *s);
+	uint64_t *end, n = 0, at = 0;
+	struct pb_field e;
+	char *bytes;
+	int r;
+
+	if (x->string_bytes > STRINGS_MAX) {
+		x->why = "holds more than 16 MiB of strings";
+		return 0;
+	}
+	end = arena_array(x->a, (size_t)x->strings + 1, sizeof *end);
+	bytes = arena_alloc(x->a, (size_t)x->string_bytes + 1);
+	if (!s || !end || !bytes)
+		return no_memory(err);
+	while ((r = pb_next(&again, &e, err)) > 0) {
+		if (e.number != 6 || e.wire != PB_BYTES)
+			continue;
+		r = range_read_all(pb_range(&again, &e), 0, (size_t)e.size, bytes + at, err);
+		if (r < 0)
+			return r;
+		at += e.size;
+		end[n++] = at;
+	}
+	if (r < 0)
+		return r;
+	*s = (struct strings){ .n = n, .end = end, .bytes = bytes };
+	return tensor_set_strings(x->a, t, s, err);
+}
+
+/* ---- external data ---- */
+
+/* Why a location is refused: only files below the model's folder are read. */
+static const char *location_refused(const char *s)
+{
+	if (!*s)
+		return "no location";
+	if (strchr(s, '\\'))
+		return "a backslash in its location";
+	if (s[0] && s[1] == ':')
+		return "a drive in its location";
+	return name_refused(s, strlen(s));
+}
+
+static int external_data(struct reading *x, struct tensor *t, uint64_t bytes, struct error *err)
+{
+	const char *why, *location = x->location ? x->location : "";
+	const struct entry *e;
+	const char *name;
+
+	while (location[0] == '.' && location[1] == '/')
+		location += 2;
+	why = location_refused(location);
+	if (why)
+		return fail(err, EBADMSG, "tensor '%s' has external data in '%s': %s", t->name, location, why);
+	name = arena_printf(x->a, "%s%s", x->p->folder ? x->p->folder : "", location);
+	if (!name)
+		return no_memory(err);
+	x->p->external = name;
+	e = x->p->bundle ? bundle_find(x->p->bundle, name) : NULL;
+	if (!e)
+		return fail(err, ENOENT, "tensor '%s' has its data in '%s', which is not there", t->name, location);
+	if (!e->data.blob)
+		return fail(err, EBADMSG, "tensor '%s' has its data behind the link '%s', which leads outside", t->name, location);
+	if (!x->has_length)
+		x->length = bytes;
+	if (x->length != bytes)
+		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " bytes of external data, its shape says %" PRIu64,
+			    t->name, x->length, bytes);
+	if (!range_has(e->data, x->offset, x->length))
+		return fail(err, EBADMSG, "tensor '%s' ends at %" PRIu64 " of '%s', past its end at %" PRIu64,
+			    t->name, x->offset + x->length, location, e->data.size);
+	t->data = range_sub(e->data, x->offset, x->length);
+	return 0;
+}
+
+/* ---- together ---- */
+
+static int place_data(struct reading *x, const struct pb *again, struct tensor *t, struct error *err)
+{
+	enum dtype d = t->dtype;
+	uint64_t elements, bits, bytes;
+	unsigned each = entry_bytes(d);
+
+	if (!shape_elements(x->dims, x->ndim, &elements) ||
+	    __builtin_mul_overflow(elements, (uint64_t)dtype_table[d].bits, &bits) || bits > UINT64_MAX - 7)
+		return fail(err, EBADMSG, "tensor '%s' has more than 2^64 bits", t->name);
+	bytes = (bits + 7) / 8;
+	if (x->external)
+		return external_data(x, t, bytes, err);
+	if (x->kind && x->kind != 9 && x->kind != field_of(d))
+		return fail(err, EBADMSG, "tensor '%s' of %s has its values in field %u, allowed are 9 and %u",
+			    t->name, dtype_name(d), x->kind, field_of(d));
+	if (x->kind == 9 || !x->kind || (x->pieces == 1 && x->data.wire == PB_BYTES && (x->kind == 4 || x->kind == 10))) {
+		t->data = x->kind ? pb_range(x->m, &x->data) : range_sub(x->m->file->r, 0, 0);
+		if (t->data.size == bytes && x->pieces <= 1)
+			return 0;
+		return fail(err, EBADMSG, "tensor '%s' of %s holds %" PRIu64 " bytes, its shape says %" PRIu64,
+			    t->name, dtype_name(d), t->data.size, bytes);
+	}
+	if (x->pieces == 1 && x->data.wire == PB_BYTES)
+		return lazy_varints(x, each, bytes / each, &t->data, err);
+	return collect(x, *again, each, bytes / each, &t->data, err);
+}
+
+int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struct tensor *t,
+		     const char **why, struct error *err)
+{
+	struct reading x = { .a = a, .m = m, .p = p };
+	struct pb again = *m;
+	uint64_t *shape;
+	int r = scan(&x, m, t, err);
+
+	if (r < 0)
+		return r;
+	if (!t->name)
+		t->name = "";
+	t->dtype = t->stored = (uint8_t)tensorproto_dtype(x.type);
+	if (!t->dtype) {
+		*why = "is of a type that is not known";
+		return 0;
+	}
+	shape = arena_array(a, x.ndim + 1u, sizeof *shape);
+	if (!shape)
+		return no_memory(err);
+	memcpy(shape, x.dims, x.ndim * sizeof *shape);
+	t->shape = shape;
+	t->ndim = (uint8_t)x.ndim;
+	r = t->dtype == DTYPE_STRING ? string_values(&x, again, t, err) : place_data(&x, &again, t, err);
+	*why = x.why;
+	return r < 0 ? r : x.why ? 0 : 1;
+}
+
+int tensorproto_read(struct arena *a, const struct pb *m, const struct pb_field *f,
+		     struct tensorproto *p, struct tensor *t, const char **why, struct error *err)
+{
+	struct pb in;
+	int r = pb_enter(m, f, &in, err);
+
+	return r < 0 ? r : tensorproto_fill(a, &in, p, t, why, err);
+}
+
+int tensorproto_name(struct arena *a, const struct pb *m, const struct pb_field *f,
+		     const char **ret, struct error *err)
+{
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0)
+		if (e.number == 8)
+			r = pb_string(&in, &e, a, NAME_BYTES, ret, NULL, err);
+	return r;
+}
