@@ -25,12 +25,12 @@ install_packages() {
 }
 
 # build_in FOLDER [MESON OPTION]...: configure once, then build what changed.
-# $MESON if set; else the distribution's own: one from pip may have been
-# started by another Python than the one that has it.
+# The distribution's own meson comes first: one from pip may have been started
+# by another Python than the one that has it.
 build_in() {
-  local folder=$top/$1 meson=${MESON:-meson}
+  local folder=$top/$1 meson=meson
   shift
-  [ -n "${MESON-}" ] || [ ! -x /usr/bin/meson ] || meson=/usr/bin/meson
+  [ ! -x /usr/bin/meson ] || meson=/usr/bin/meson
   if [ -f "$folder/build.ninja" ]; then
     "$meson" configure "$folder" "$@" >/dev/null 2>&1 || rm -rf -- "$folder"
   fi
