@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* checkpoint-walk.c - the children of objects */
+#include "checkpoint-walk.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "torch.h"
+#include "../cache/cleanup.h"
+#include "../cache/error.h"
+#include "../cache/text.h"
+
+enum {
+	KEY_MAX = 4096,
+	COMPARED = 1 << 24, /* names of buffers in one walk over a module: no real one is near */
+};
+
+static bool is_sequence(const struct value *v)
+{
+	return v->kind == VALUE_LIST || v->kind == VALUE_TUPLE || v->kind == VALUE_SET ||
+	       v->kind == VALUE_FROZENSET;
+}
+
+const struct value *attributes_of(const struct value *v)
+{
+	const struct value *state = v->kind == VALUE_RECORD ? v->record->state : NULL;
+
+	if (state && state->kind == VALUE_TUPLE && state->n == 2)
+		state = state->items[0]; /* (__dict__, slots) */
+	return state && state->kind == VALUE_MAP ? state : NULL;
+}
+
+static const struct value *mapping_in(const struct value *map, const char *key)
+{
+	const struct value *v = map ? value_get(map, key) : NULL;
+
+	return v ? value_mapping(v) : NULL;
+}
+
+bool is_module(const struct value *v)
+{
+	const struct value *attributes = attributes_of(v);
+
+	return mapping_in(attributes, "_parameters") && mapping_in(attributes, "_modules");
+}
+
+bool is_optimizer(const struct value *v, struct value **ret_state, struct value **ret_groups)
+{
+	const struct value *map = value_mapping(v);
+	struct value *groups;
+
+	map = map ? map : attributes_of(v);
+	if (!mapping_in(map, "state"))
+		return false;
+	groups = value_get(map, "param_groups");
+	if (!groups || (groups->kind != VALUE_LIST && groups->kind != VALUE_TUPLE))
+		return false;
+	*ret_state = value_get(map, "state");
+	*ret_groups = groups;
+	return true;
+}
+
+bool is_container(const struct value *v)
+{
+	return v->kind == VALUE_RECORD || v->kind == VALUE_MAP || is_sequence(v);
+}
+
+static void add_part(struct children *c, const struct value *v)
+{
+	if (v && v->n && (v->kind == VALUE_MAP || is_sequence(v)))
+		c->parts[c->n++] = v;
+}
+
+static void module_children(const struct value *v, struct children *c)
+{
+	const struct value *attributes = attributes_of(v);
+
+	/* parts[0] may be an empty map: `without` is about the second. */
+	c->parts[c->n++] = mapping_in(attributes, "_parameters");
+	c->parts[c->n++] = mapping_in(attributes, "_buffers");
+	if (!c->parts[1])
+		c->n--;
+	add_part(c, mapping_in(attributes, "_modules"));
+	c->without = value_get(attributes, "_non_persistent_buffers_set");
+}
+
+static void object_children(const struct value *v, struct children *c)
+{
+	const struct record *r = v->record;
+
+	add_part(c, r->map);
+	if (r->state && r->state->kind == VALUE_TUPLE && attributes_of(v)) {
+		add_part(c, r->state->items[0]);
+		add_part(c, r->state->items[1]);
+	} else {
+		add_part(c, r->state);
+	}
+	add_part(c, r->args);
+	add_part(c, r->kwargs);
+	add_part(c, r->list);
+}
+
+void children_of(const struct value *v, struct children *ret)
+{
+	*ret = (struct children){ 0 };
+	if (v->kind != VALUE_RECORD)
+		add_part(ret, v);
+	else if (torch_is_left(v))
+		return;
+	else if (is_module(v))
+		module_children(v, ret);
+	else if (value_mapping(v) && !v->record->map)
+		add_part(ret, value_mapping(v)); /* a UserDict: its state is the mapping */
+	else
+		object_children(v, ret);
+}
+
+static bool is_left_out(struct children *c, const struct value *key)
+{
+	if (c->part != 1 || !c->without || !is_sequence(c->without) || key->kind != VALUE_STRING)
+		return false;
+	for (uint32_t i = 0; i < c->without->n && c->compared++ < COMPARED; i++)
+		if (value_is_string(c->without->items[i], key->s))
+			return true;
+	return false;
+}
+
+bool children_next(struct children *c, struct child *ret)
+{
+	for (; c->part < c->n; c->part++, c->i = 0) {
+		const struct value *v = c->parts[c->part];
+
+		for (; c->i < v->n; c->i++) {
+			bool map = v->kind == VALUE_MAP;
+			struct value *key = map ? v->items[2 * (size_t)c->i] : NULL;
+
+			if (key && is_left_out(c, key))
+				continue;
+			*ret = (struct child){
+				.key = key,
+				.index = c->i,
+				.v = v->items[map ? 2 * (size_t)c->i + 1 : c->i],
+			};
+			c->i++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int bytes_key(const struct value *key, struct text *t, struct error *err)
+{
+	char buf[KEY_MAX];
+	size_t n;
+	int e;
+
+	if (key->bytes->size > sizeof buf)
+		return fail(err, EBADMSG, "a key has %" PRIu64 " bytes, at most %d are allowed",
+			    key->bytes->size, KEY_MAX);
+	e = range_read(*key->bytes, 0, sizeof buf, buf, &n, err);
+	if (e == 0)
+		text_add(t, buf, n);
+	return e;
+}
+
+static int key_text(const struct value *key, unsigned depth, struct text *t, struct error *err)
+{
+	switch (key->kind) {
+	case VALUE_STRING:
+		text_add(t, key->s, key->n);
+		return 0;
+	case VALUE_INT:
+		text_printf(t, "%" PRId64, key->i);
+		return 0;
+	case VALUE_BOOL:
+		text_str(t, key->i ? "True" : "False");
+		return 0;
+	case VALUE_NULL:
+		text_str(t, "None");
+		return 0;
+	case VALUE_FLOAT:
+		text_json_float(t, key->f);
+		return 0;
+	case VALUE_BYTES:
+		return bytes_key(key, t, err);
+	case VALUE_TUPLE:
+		for (uint32_t i = 0; i < key->n; i++) {
+			int e;
+
+			if (depth > 8 || t->n > KEY_MAX)
+				return fail(err, EBADMSG, "a key is a tuple that is too large");
+			text_str(t, i ? "." : "");
+			e = key_text(key->items[i], depth + 1, t, err);
+			if (e < 0)
+				return e;
+		}
+		return 0;
+	default:
+		text_str(t, value_kind_name(key));
+		return 0;
+	}
+}
+
+int child_key(const struct child *c, struct text *t, struct error *err)
+{
+	if (c->key)
+		return key_text(c->key, 0, t, err);
+	text_printf(t, "%" PRIu32, c->index);
+	return 0;
+}
+
+enum { FOUND = MARK_TENSORS | MARK_WEIGHTS | MARK_OPTIMIZER };
+
+static int look_below(struct look *l, struct value *v, unsigned depth, struct error *err)
+{
+	struct children c;
+	struct child k;
+	int e, found = 0;
+
+	children_of(v, &c);
+	while (children_next(&c, &k)) {
+		e = look_at(l, k.v, depth + 1, err);
+		if (e < 0)
+			return e;
+		found |= e;
+	}
+	return found & ~MARK_OPTIMIZER;
+}
+
+static int look_at_tensor(const struct look *l, const struct value *v)
+{
+	const struct tensor *t;
+
+	if (v->mark & MARK_NAMED) /* its number is another list's */
+		return MARK_TENSORS;
+	t = &l->list[v->tensor];
+	return MARK_TENSORS | (t->ndim && dtype_is_weight(t->dtype) ? MARK_WEIGHTS : 0);
+}
+
+int look_at(struct look *l, struct value *v, unsigned depth, struct error *err)
+{
+	struct value *state, *groups;
+	int found = 0;
+
+	if (++l->steps > VALUE_STEPS)
+		return fail(err, EBADMSG, "it has more than %d objects", VALUE_STEPS);
+	if (v->kind == VALUE_TENSOR)
+		return look_at_tensor(l, v);
+	if (!is_container(v) || v->mark & MARK_PATH)
+		return 0;
+	if (v->mark & MARK_KNOWN)
+		return v->mark & FOUND;
+	if (depth > VALUE_DEPTH)
+		return fail(err, EBADMSG, "its objects are nested deeper than %d", VALUE_DEPTH);
+	v->mark |= MARK_PATH;
+	found = look_below(l, v, depth, err);
+	v->mark &= (uint8_t)~MARK_PATH;
+	if (found < 0)
+		return found;
+	if (is_optimizer(v, &state, &groups))
+		found = (found & ~MARK_WEIGHTS) | MARK_OPTIMIZER;
+	v->mark |= (uint8_t)(MARK_KNOWN | found);
+	return found;
+}
