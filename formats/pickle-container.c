@@ -110,7 +110,8 @@ int machine_add(struct machine *m, struct value *v, struct value **items, size_t
 	if (!more)
 		return 0;
 	if (n > UINT32_MAX)
-		return bad(m, "%s makes %zu items, at most %u are read", m->op->name, n, UINT32_MAX);
+		return bad(m, "%s makes %zu items, at most %u are read", m->op->name, n,
+			   UINT32_MAX);
 	cap = v->flags & VALUE_ROOM ? power_of_two(v->n) : v->n;
 	if (n > cap) {
 		cap = v->n ? power_of_two(n) : n;

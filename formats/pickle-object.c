@@ -19,7 +19,8 @@ static int new_global(struct machine *m, const char *s, size_t n)
 			   m->op->name);
 	r = machine_take(m, n + 1, 1, &text);
 	if (r < 0 || (r = machine_new(m, VALUE_GLOBAL, &m->out)) < 0 ||
-	    (r = machine_grow(m, &m->globals, m->n_globals, &m->cap_globals, sizeof *m->globals)) < 0)
+	    (r = machine_grow(m, &m->globals, m->n_globals, &m->cap_globals,
+			      sizeof *m->globals)) < 0)
 		return r;
 	memcpy(text, s, n);
 	m->out->s = text;

@@ -565,7 +565,7 @@ int pickle_load(struct arena *a, struct range src, uint64_t offset, const char *
 		.base = offset, .start = offset, .op_at = offset,
 	};
 	const char **globals;
-	int r = 0;
+	int r;
 
 	if (offset > src.size)
 		return fail(err, EBADMSG, "%s: a pickle at byte %" PRIu64 " of %" PRIu64, name,
@@ -573,6 +573,8 @@ int pickle_load(struct arena *a, struct range src, uint64_t offset, const char *
 	m.window = malloc(WINDOW);
 	if (!m.window)
 		return machine_no_memory(&m);
+	/* There is a stack from the beginning: its address is used when it is empty. */
+	r = machine_grow(&m, &m.stack, 0, &m.cap, sizeof *m.stack);
 	while (!r && !m.stopped)
 		r = step(&m);
 	if (r < 0)

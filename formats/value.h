@@ -24,7 +24,7 @@ enum value_kind {
 	VALUE_STRING,     /* s [n], UTF-8 (surrogates as in Python's surrogatepass), NUL after it */
 	VALUE_BYTES,      /* bytes: a range; n is 1 for a bytearray */
 	VALUE_LIST, VALUE_TUPLE, VALUE_SET, VALUE_FROZENSET, /* items [n] */
-	VALUE_MAP,        /* items [2 n]: key, value, key, value; as inserted (a key may be there twice) */
+	VALUE_MAP,        /* items [2 n]: key, value, key, value; as inserted, a key may be twice */
 	VALUE_GLOBAL,     /* s: "module\nname" [n], UTF-8 without NULs; value_name() */
 	VALUE_RECORD,     /* record; value_class() */
 	VALUE_PERSISTENT, /* items[0]: the persistent id; n is 1 */
@@ -33,7 +33,7 @@ enum value_kind {
 
 enum { /* struct value.flags: these two are value.c's and pickle.c's, the rest is the decoder's */
 	VALUE_ROOM = 0x8000,  /* items has room for the next power of two */
-	VALUE_OWNED = 0x4000, /* BYTES whose blob lives in the graph's own arena, not in the file's */
+	VALUE_OWNED = 0x4000, /* BYTES whose blob lives in the graph's own arena, not the file's */
 };
 
 struct value {
@@ -67,7 +67,7 @@ enum {
 	VALUE_DEPTH = 400,      /* nesting that a walk follows; deeper is EBADMSG */
 	VALUE_STEPS = 8000000,  /* values that one walk visits; more is EBADMSG */
 	VALUE_TEXT = 64 << 20,  /* bytes of JSON that one walk writes; more is EBADMSG */
-	VALUE_DIGITS = 4300,    /* of an integer in decimal text, as in Python: the work is quadratic */
+	VALUE_DIGITS = 4300,    /* of an integer in decimal, as in Python: the work is quadratic */
 };
 
 /* Shared by every graph and thread: never written to. */
@@ -78,7 +78,7 @@ struct value *value_new(struct arena *a, enum value_kind kind);
 struct value *value_int(struct arena *a, int64_t i);
 struct value *value_float(struct arena *a, double f);
 struct value *value_string(struct arena *a, const char *s, size_t n); /* copied */
-struct value *value_list(struct arena *a, enum value_kind kind, size_t cap); /* room for cap items */
+struct value *value_list(struct arena *a, enum value_kind kind, size_t cap); /* room for cap */
 struct value *value_map(struct arena *a, size_t cap);
 /* Add to a list or map made here (room doubles; *cap is the caller's, in items
  * or pairs).  0 or -ENOMEM. */
@@ -125,7 +125,7 @@ bool value_to_int(const struct value *v, int64_t *ret);
  *   bytes, bytearray               {"base64": "..."}; over 1 MiB {"bytes": size}
  *   list tuple set frozenset deque, torch.Size    [...]
  *   dict OrderedDict defaultdict Counter UserDict {...}; keys that are not strings by
- *                                  their text: "1", "null", "(1, 2)", "torch.float32", bytes too if UTF-8
+ *                                  their text: "1", "null", "(1, 2)", "torch.float32"; UTF-8 bytes
  *   complex                        {"complex": [re, im]}
  *   torch's dtypes, layouts, functions            "torch.float32"; other globals {"$class": "a.B"}
  *   torch.device                   "cuda:0";  numpy dtypes "<f4";  numpy scalars their number
