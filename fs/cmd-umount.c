@@ -38,15 +38,16 @@ static int umount_one(const char *where, bool lazy)
 {
 	struct error err = { 0 };
 	struct mountpoint m;
-	struct mount_daemon d;
-	enum mount_state state;
+	struct mount_daemon d = { .fd = -1 };
+	enum mount_state state = MOUNT_ALIVE;
 	int r;
 
 	if (mountpoint_find(where, &m, &err) < 0)
 		return complain(&err);
 	if (!m.modelfs)
 		return complain_text("%s: is not a modelfs mount", where);
-	state = mountpoint_probe(&m, &d);
+	if (!lazy)
+		state = mountpoint_probe(&m, &d);
 	if (lazy || state == MOUNT_DEAD)
 		r = mountpoint_unmount(&m, true, &err);
 	else

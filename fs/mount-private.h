@@ -107,7 +107,6 @@ struct mount {
 	struct fuse_session *session;
 	const struct mount_options *options;
 	bool covers;            /* the source lies below the mount point */
-	bool no_opendir;        /* set by INIT, before any other request */
 	pthread_key_t buffer;   /* of each thread that reads */
 	struct passes passes;
 	struct lane lane;

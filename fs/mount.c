@@ -172,20 +172,20 @@ static bool page_dots(struct page *p, fuse_ino_t ino, uint64_t offset)
 	return (offset > 0 || page_add(p, ".", &e, 1)) && (offset > 1 || page_add(p, "..", &e, DOTS));
 }
 
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+/* The directory was looked at when it was opened: a name of a view that was
+ * forgotten meanwhile has been looked up again by then. */
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus,
+		 const struct fuse_file_info *fi)
 {
 	struct mount *m = mount_of(req);
 	_cleanup_free_ char *buf = malloc(size);
 	struct page p = { m, req, buf, 0, size, plus };
 	uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
-	struct node *n;
-	int r = buf ? node_of_ino(m->tree, ino, &n) : -ENOMEM;
+	int r = buf ? 0 : -ENOMEM;
 
-	if (r == 0) {
-		if (page_dots(&p, ino, at))
-			r = node_list(m->tree, n, at > DOTS ? at - DOTS : 0, page_fill, &p);
-		node_drop(m->tree, &n);
-	}
+	if (r == 0 && page_dots(&p, ino, at))
+		r = node_list(m->tree, (struct node *)(uintptr_t)fi->fh, at > DOTS ? at - DOTS : 0,
+			      page_fill, &p);
 	if (r == 0)
 		fuse_reply_buf(req, buf, p.n);
 	else
@@ -195,26 +195,38 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *fi)
 {
-	list(req, ino, size, offset, false);
+	list(req, ino, size, offset, false, fi);
 }
 
 static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			   struct fuse_file_info *fi)
 {
-	list(req, ino, size, offset, true);
+	list(req, ino, size, offset, true, fi);
 }
 
-/* Listings need no state.  The kernel may be told so once; it then caches them
- * as the flags below say. */
 static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (mount_of(req)->no_opendir) {
-		fuse_reply_err(req, ENOSYS);
+	struct mount *m = mount_of(req);
+	struct node *n;
+	int r = node_of_ino(m->tree, ino, &n);
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
 		return;
 	}
+	fi->fh = (uintptr_t)n;
 	fi->cache_readdir = 1;
 	fi->keep_cache = 1;
-	fuse_reply_open(req, fi);
+	if (fuse_reply_open(req, fi) == -ENOENT) /* who asked is gone */
+		node_drop(m->tree, &n);
+}
+
+static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *m = mount_of(req);
+
+	node_forget(m->tree, (struct node *)(uintptr_t)fi->fh, 1);
+	fuse_reply_err(req, 0);
 }
 
 /* ---- files ---- */
@@ -419,7 +431,8 @@ static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	ssize_t r = buf ? node_of_ino(m->tree, ino, &n) : -ENOMEM;
 
 	if (r == 0) {
-		r = ino == FUSE_ROOT_ID && !strcmp(name, MOUNT_DAEMON_XATTR)
+		r = strncmp(name, "user.", 5) ? -EOPNOTSUPP /* `ls -l` need not ask again */
+			: ino == FUSE_ROOT_ID && !strcmp(name, MOUNT_DAEMON_XATTR)
 			? daemon_xattr(m, buf, size) : node_xattr(m->tree, n, name, buf, size);
 		node_drop(m->tree, &n);
 	}
@@ -444,16 +457,12 @@ static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
-	struct mount *m = userdata;
-
 	/* What was read stays valid, so nothing is to be asked again; splicing
-	 * was slower; a directory needs no open. */
+	 * was slower. */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA);
-	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_NO_OPENDIR_SUPPORT |
-				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-				       FUSE_CAP_READDIRPLUS_AUTO);
-	m->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
+	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS |
+				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 	conn->max_write = BUFFER; /* and so the size of reads */
@@ -468,6 +477,7 @@ const struct fuse_lowlevel_ops mount_ops = {
 	.opendir = do_opendir,
 	.readdir = do_readdir,
 	.readdirplus = do_readdirplus,
+	.releasedir = do_releasedir,
 	.open = do_open,
 	.read = do_read,
 	.release = do_release,

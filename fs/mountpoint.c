@@ -21,7 +21,7 @@
 #include "../cache/cleanup.h"
 #include "../cache/error.h"
 
-enum { ANSWER_MS = 3000, FUSERMOUNT_MS = 15000 };
+enum { ANSWER_MS = 2000, FUSERMOUNT_MS = 15000 };
 
 /* ---- asking in a child ---- */
 

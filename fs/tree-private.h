@@ -128,7 +128,7 @@ struct node {
 };
 
 enum { VIEW_BUCKETS = 1024, VIEW_NAMES = 4096, VIEW_LAID = 8 };
-#define VIEW_BYTES ((size_t)24 << 20) /* of layouts that are kept for later */
+#define VIEW_BYTES ((size_t)16 << 20) /* of layouts that are kept for later */
 enum { STATUS_LINES = 1000 };
 
 struct tree {
