@@ -678,10 +678,14 @@ bool pickle_is(const uint8_t *first, size_t n)
 			return false;
 		if (op->run == do_stop)
 			return g.n == 1 && !g.n_marks;
-		if (!glance_argument(&g, op))
-			return g.p == g.end && n >= 512 && steps >= 8; /* cut in a line */
+		if (!glance_argument(&g, op)) {
+			if (g.p < g.end)
+				return false;
+			break; /* cut in a line */
+		}
 		if (!glance_stack(&g, op))
 			return false;
 	}
-	return steps >= 8;
+	/* Without its end only a container can be one: it takes many steps. */
+	return n >= 512 && steps >= 8 && strchr("(]}c", first[0]);
 }

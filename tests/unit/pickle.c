@@ -885,11 +885,22 @@ static void test_is(void)
 		{ P("PK\x03\x04"), false },
 		{ P("}\n"), false },
 		{ P("(1, 2)\n"), false },
+		{ P("Unless specified below, all files in this folder are in the public domain, "
+		    "and none of them is a pickle."), false },
 	};
+
+	_cleanup_text_ struct text t = TEXT_INIT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		CHECK(pickle_is((const uint8_t *)cases[i].s, cases[i].n) == cases[i].want,
 		      "row %zu", i);
+	/* protocol 0, cut: one that is long enough to tell */
+	text_str(&t, "(lp0\n");
+	for (int i = 0; i < 200; i++)
+		text_printf(&t, "Vitem %d\np%d\na", i, i + 1);
+	CHECK(!pickle_is((const uint8_t *)t.s, 100), "100 bytes of protocol 0");
+	for (size_t n = 512; n < 600; n++)
+		CHECK(pickle_is((const uint8_t *)t.s, n), "%zu bytes of protocol 0", n);
 	/* what begins as the medium one is one, however much of it is there */
 	for (size_t n = 3; n < sizeof medium; n++)
 		CHECK(pickle_is((const uint8_t *)medium, n), "%zu bytes", n);
