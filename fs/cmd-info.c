@@ -125,11 +125,17 @@ static void info_label(struct text *out, const char *label)
 		    colour ? "\033[0m" : "", (int)(12 - strlen(label) - (*label != '\0')), "");
 }
 
+/* "1 tensor", "2 tensors" */
+static void info_number(struct text *out, uint64_t n, const char *what)
+{
+	text_printf(out, "%" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
+}
+
 static void info_size(struct text *out, uint64_t bytes)
 {
 	char human[32];
 
-	text_printf(out, "%" PRIu64 " bytes", bytes);
+	info_number(out, bytes, "byte");
 	if (bytes >= 1024)
 		text_printf(out, " (%s)", size_human(bytes, human));
 }
@@ -164,8 +170,11 @@ static void info_dtypes(struct text *out, const struct info *info)
 			continue;
 		info_label(out, label);
 		label = "";
-		text_printf(out, "%s %" PRIu64 " %s, %" PRIu64 " values, ", dtype_name(d),
-			    c->tensors, c->tensors == 1 ? "tensor" : "tensors", c->values);
+		text_printf(out, "%s ", dtype_name(d));
+		info_number(out, c->tensors, "tensor");
+		text_str(out, ", ");
+		info_number(out, c->values, "value");
+		text_str(out, ", ");
 		info_size(out, c->bytes);
 		text_char(out, '\n');
 	}
@@ -193,14 +202,16 @@ static void info_optimizer(struct text *out, const struct model *m, const struct
 	info_label(out, "optimizer");
 	if (m->n_optimizers > 1)
 		text_printf(out, "%zu of them, ", m->n_optimizers);
-	text_printf(out, "%" PRIu64 " tensors, ", info->optimizer.tensors);
+	info_number(out, info->optimizer.tensors, "tensor");
+	text_str(out, ", ");
 	info_size(out, info->optimizer.bytes);
 	for (size_t i = 0; i < m->n_optimizers; i++) {
 		const struct value *groups = m->optimizers[i].param_groups;
 
-		if (groups && groups->kind == VALUE_LIST)
-			text_printf(out, ", %" PRIu32 " parameter group%s", groups->n,
-				    groups->n == 1 ? "" : "s");
+		if (!groups || groups->kind != VALUE_LIST)
+			continue;
+		text_str(out, ", ");
+		info_number(out, groups->n, "parameter group");
 	}
 	text_char(out, '\n');
 }

@@ -18,8 +18,9 @@ failures = []
 
 def bits(t):
   """The bytes of a tensor, dense and little-endian, as tensors/ has them."""
-  t = t.detach().resolve_conj().resolve_neg().contiguous().cpu()
-  return t.reshape(-1).view(T.uint8).numpy().tobytes() if t.numel() else b""
+  if t.numel() == 0: return b""
+  dense = T.empty(t.numel(), dtype=t.dtype).copy_(t.detach().reshape(-1))
+  return dense.view(T.uint8).numpy().tobytes()
 
 
 def random_tensor(pick, dtype=None, shape=None):

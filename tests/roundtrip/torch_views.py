@@ -27,10 +27,11 @@ def check_views(state, mnt, where):
 
 
 def check_shared(state, loaded, where):
-  """What shared a storage before shares one in the view."""
+  """Whole tensors that shared a storage before share one in the view (pieces
+  may be parted, and what must be computed has a storage of its own)."""
   first = {}
   for k, t in state.items():
-    if t.numel() == 0 or k not in loaded: continue
+    if t.numel() == 0 or k not in loaded or t.is_conj() or t.nbytes != t.untyped_storage().nbytes(): continue
     other = first.setdefault(t.untyped_storage().data_ptr(), k)
     if other in loaded and loaded[other].untyped_storage().data_ptr() != loaded[k].untyped_storage().data_ptr():
       failures.append(f"{where}: pytorch: {k!r} and {other!r} no longer share a storage")
