@@ -670,7 +670,10 @@ bool pickle_is(const uint8_t *first, size_t n)
 
 	if (n > 2 && first[0] == 0x80)
 		return first[1] <= PROTOCOL_MAX && opcodes[first[2]].name;
-	/* Protocols 0 and 1 have no head: what is there must be a program. */
+	/* Protocols 0 and 1 have no head: what is there must be a program, and
+	 * for a container or an object ("Git v2.39." is a float and STOP). */
+	if (!n || !memchr("(]}c", first[0], 4))
+		return false;
 	for (; g.p < g.end; steps++) {
 		const struct opcode *op = &opcodes[*g.p++];
 
@@ -686,6 +689,6 @@ bool pickle_is(const uint8_t *first, size_t n)
 		if (!glance_stack(&g, op))
 			return false;
 	}
-	/* Without its end only a container can be one: it takes many steps. */
-	return n >= 512 && steps >= 8 && strchr("(]}c", first[0]);
+	/* Without its end it must be long enough to tell. */
+	return n >= 512 && steps >= 8;
 }

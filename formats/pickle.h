@@ -55,7 +55,7 @@ int pickle_load(struct arena *a, struct range src, uint64_t offset, const char *
 		const struct pickle_options *o, struct pickle *ret, struct error *err);
 
 /* Could bytes [n] begin a pickle?  Protocol 2 and up by their head, 0 and 1
- * by what the opcodes in the n bytes do. */
+ * by what the opcodes in the n bytes do, of containers and objects only. */
 bool pickle_is(const uint8_t *first, size_t n);
 /* Would unpickling this global run something that is not known to be harmless?
  * For `modelfs check`: false for the classes and functions that checkpoints
