@@ -35,7 +35,7 @@ struct flatten {
 	struct value **states, **groups; /* of theirs; heap */
 	size_t n_optimizers, cap_optimizers;
 	unsigned optimizer;        /* the one whose state is walked, from 1; 0: the model's */
-	struct value_table names;  /* index + 1 in out by hash of optimizer and name */
+	struct value_table names;  /* the last number of a name, from 1, by the hash of optimizer and name */
 	struct value_table params; /* of an object's optimizer: number + 1 of a parameter */
 	struct text path;
 	unsigned segments;         /* in path */
@@ -53,13 +53,26 @@ static uint64_t name_hash(const struct flatten *f, const char *name, size_t n)
 	return hash_memory(name, n).lo + f->optimizer;
 }
 
-/* Is the name in use among the model's, or this optimizer's? */
-static bool name_taken(const struct flatten *f, const char *name, size_t n)
+/* The path as a name of its own: with "#2" and so on where it is in use.  The
+ * table has the number that was given last, so that many equal names are no work. */
+static int number_name(struct flatten *f, struct error *err)
 {
-	return value_table_get(&f->names, name_hash(f, name, n));
+	uint64_t hash = name_hash(f, f->path.s, f->path.n);
+	uintptr_t last = (uintptr_t)value_table_get(&f->names, hash);
+	size_t n = f->path.n;
+
+	for (uintptr_t i = last + 1; last; i++) {
+		f->path.n = n;
+		text_printf(&f->path, "#%" PRIuPTR, i);
+		if (value_table_put(&f->names, hash, (void *)i) < 0)
+			return no_memory(err);
+		if (!value_table_get(&f->names, name_hash(f, f->path.s, f->path.n)))
+			break;
+	}
+	hash = name_hash(f, f->path.s, f->path.n);
+	return value_table_put(&f->names, hash, (void *)1) < 0 ? no_memory(err) : 0;
 }
 
-/* The path as a name of its own: "#2" and so on where it is in use. */
 static const char *unique_name(struct flatten *f, const char *key, struct error *err)
 {
 	size_t n = f->path.n;
@@ -74,21 +87,17 @@ static const char *unique_name(struct flatten *f, const char *key, struct error 
 			   NAME_MAX_BYTES);
 		return NULL;
 	}
-	for (unsigned i = 2; name_taken(f, f->path.s, f->path.n); i++) {
-		f->path.n = n;
-		text_printf(&f->path, "#%u", i);
-	}
+	if (number_name(f, err) < 0)
+		return NULL;
 	/* A state_dict's key is the name as it is: 100,000 need not be copied. */
 	if (key && strlen(key) == f->path.n && memcmp(key, f->path.s, f->path.n) == 0)
 		name = key;
 	else
-		name = arena_string(f->m->arena, f->path.s ? f->path.s : "", f->path.n);
+		name = arena_string(f->m->arena, f->path.s, f->path.n);
 	f->bytes += f->path.n;
-	if (!name || value_table_put(&f->names, name_hash(f, name, f->path.n), f) < 0) {
-		(void)no_memory(err);
-		name = NULL;
-	}
 	f->path.n = n;
+	if (!name)
+		(void)no_memory(err);
 	return name;
 }
 
@@ -144,6 +153,8 @@ static int name_child(struct flatten *f, const struct child *c, unsigned depth, 
 
 	if (f->segments)
 		text_char(&f->path, f->optimizer && f->segments == 1 ? '/' : '.');
+	else
+		text_str(&f->path, ""); /* an empty key is a name too */
 	e = child_key(c, &f->path, err);
 	f->segments++;
 	if (e == 0)
@@ -243,6 +254,22 @@ static int name_state(struct flatten *f, struct value *state, unsigned depth, st
 	return e;
 }
 
+/* Tensors beside state and groups, as mixed precision has them: KEY/... */
+static int name_others(struct flatten *f, struct value *v, const struct value *state,
+		       const struct value *groups, unsigned depth, struct error *err)
+{
+	struct children c;
+	struct child k;
+	int e = 0;
+
+	children_of(v, &c);
+	while (e == 0 && children_next(&c, &k))
+		if (k.v != state && k.v != groups &&
+		    (k.v->kind == VALUE_TENSOR || k.v->mark & MARK_TENSORS))
+			e = name_child(f, &k, depth, err);
+	return e;
+}
+
 /* An optimizer at the current path: its names begin anew. */
 static int name_optimizer(struct flatten *f, struct value *v, unsigned depth, struct error *err)
 {
@@ -261,6 +288,8 @@ static int name_optimizer(struct flatten *f, struct value *v, unsigned depth, st
 	f->segments = 0;
 	f->optimizer = (unsigned)f->n_optimizers;
 	e = name_state(f, state, depth + 1, err);
+	if (e == 0)
+		e = name_others(f, v, state, groups, depth, err);
 	f->optimizer = 0;
 	f->segments = outer_segments;
 	text_release(&f->path);

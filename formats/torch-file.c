@@ -44,9 +44,12 @@ static const uint8_t magic[10] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa
 /* The zip. */
 
 struct zip_file {
-	const struct bundle *zip;
-	const char *name;   /* the file's */
-	const char *prefix; /* [n_prefix], of the first entry's name */
+	const struct entry *e;    /* the file */
+	const char *name;         /* its, for sentences */
+	struct arena *hold;       /* what the file lives in */
+	struct arena *a;          /* what is made of it */
+	const struct bundle *zip; /* its inside */
+	const char *prefix;       /* [n_prefix], of the first entry's name */
 	size_t n_prefix;
 };
 
@@ -167,11 +170,44 @@ static int read_byteorder(const struct zip_file *f, bool *ret_big, struct error 
 	return 0;
 }
 
-static int zip_find(void *ctx, struct torch_storage *list, size_t n, uint64_t end,
-		    struct error *err)
+/* Open the archive.  The directory of a file with many tensors is large, so it
+ * is let go of while the pickle is read. */
+static int zip_begin(struct zip_file *f, struct error *err)
 {
-	const struct zip_file *f = ctx;
+	struct bundle *zip;
+	size_t i;
+	int r = zip_container.open(f->e->data, f->name, f->hold, &zip, err);
+
+	if (r < 0)
+		return r;
+	f->zip = r ? zip : NULL;
+	i = f->zip ? find_prefix(zip, &f->n_prefix) : 0;
+	if (!f->zip || i == zip->n)
+		return fail(err, EOPNOTSUPP, "%s: it is no file of torch.save()", f->name);
+	f->prefix = zip->entries[i].name;
+	return 0;
+}
+
+static void zip_end(struct zip_file *f)
+{
+	if (f->zip)
+		(void)arena_put(f->zip->arena);
+	f->zip = NULL;
+}
+
+/* What does not lie in the file itself (a deflated member) lives in the archive. */
+static int keep_zip(struct zip_file *f, const struct range *r, struct error *err)
+{
+	if (r->blob == f->e->data.blob)
+		return 0;
+	return arena_hold(f->a, f->zip->arena) < 0 ? fail(err, ENOMEM, "%s: no memory", f->name) : 1;
+}
+
+static int find_records(struct zip_file *f, struct torch_storage *list, size_t n,
+			struct error *err)
+{
 	char buf[1024];
+	int kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct entry *e = zip_entry(f->zip, f->prefix, f->n_prefix, "data/",
@@ -181,56 +217,44 @@ static int zip_find(void *ctx, struct torch_storage *list, size_t n, uint64_t en
 			return fail(err, EBADMSG, "%s: storage '%.200s' has no record '%.*sdata/%.200s'",
 				    f->name, list[i].key, (int)f->n_prefix, f->prefix, list[i].key);
 		list[i].data = e->data;
+		if (kept == 0)
+			kept = keep_zip(f, &e->data, err);
+		if (kept < 0)
+			return kept;
 	}
 	return 0;
 }
 
-static int zip_load(struct arena *a, const struct zip_file *f, struct torch_graph *ret,
+/* torch_storages.find */
+static int zip_find(void *ctx, struct torch_storage *list, size_t n, uint64_t end,
 		    struct error *err)
 {
-	const struct entry *pickle = record_of(f, "data.pkl");
-	struct torch_storages s = { .find = zip_find, .ctx = (void *)f };
-	int r = check_version(f, err);
+	struct zip_file *f = ctx;
+	int r = n ? zip_begin(f, err) : 0;
 
-	if (r == 0)
-		r = read_byteorder(f, &s.big_endian, err);
-	if (r == 0)
-		r = torch_load(a, pickle->data, 0, f->name, &s, ret, err);
+	if (r == 0 && n)
+		r = find_records(f, list, n, err);
+	zip_end(f);
 	return r;
 }
 
-/* Does anything lie in blobs that the archive made (deflated members)? */
-static bool needs_zip(const struct entry *e, const struct zip_file *f, const struct torch_graph *g)
+static int zip_load(struct arena *a, struct zip_file *f, struct torch_graph *ret,
+		    struct error *err)
 {
-	if (record_of(f, "data.pkl")->data.blob != e->data.blob)
-		return true;
-	for (size_t i = 0; i < g->n; i++)
-		if (g->tensors[i].storage && g->tensors[i].data.blob != e->data.blob)
-			return true;
-	return false;
-}
+	struct torch_storages s = { .find = zip_find, .ctx = f };
+	struct range pickle = { 0 };
+	int r = zip_begin(f, err);
 
-/* Load e, whose inside is zip.  The directory of a large file is large, so it
- * is kept only where it is needed. */
-static int zip_open_load(struct arena *a, const struct entry *e, const char *name,
-			 const struct bundle *zip, struct torch_graph *ret, struct error *err)
-{
-	struct zip_file f = { .zip = zip, .name = name };
-	_cleanup_torch_graph_ struct torch_graph g = { 0 };
-	size_t i = find_prefix(zip, &f.n_prefix);
-	int r;
-
-	if (i == zip->n)
-		return fail(err, EOPNOTSUPP, "%s: the zip is no checkpoint of torch.save()", name);
-	f.prefix = zip->entries[i].name;
-	r = zip_load(a, &f, &g, err);
-	if (r < 0)
-		return r;
-	if (needs_zip(e, &f, &g) && arena_hold(a, zip->arena) < 0)
-		return fail(err, ENOMEM, "%s: no memory", name);
-	*ret = g;
-	g.tensors = NULL;
-	return 0;
+	if (r == 0)
+		r = check_version(f, err);
+	if (r == 0)
+		r = read_byteorder(f, &s.big_endian, err);
+	if (r == 0) {
+		pickle = record_of(f, "data.pkl")->data;
+		r = keep_zip(f, &pickle, err);
+	}
+	zip_end(f);
+	return r < 0 ? r : torch_load(a, pickle, 0, f->name, &s, ret, err);
 }
 
 /* Five pickles. */
@@ -398,7 +422,7 @@ int torch_file_load(struct arena *a, const struct bundle *b, const struct entry 
 		    struct torch_graph *ret, struct error *err)
 {
 	const char *name = entry_path(b, e, a);
-	struct bundle *zip;
+	struct zip_file f = { .e = e, .name = name, .hold = b->arena, .a = a };
 	uint8_t first[2048];
 	size_t n;
 	int r;
@@ -412,12 +436,7 @@ int torch_file_load(struct arena *a, const struct bundle *b, const struct entry 
 		return legacy_load(a, e->data, name, ret, err);
 	if (torch_tar_is(first, n))
 		return torch_tar_load(a, e->data, name, ret, err);
-	r = zip_is(first, n) ? zip_container.open(e->data, name, b->arena, &zip, err) : 0;
-	if (r == 0)
+	if (!zip_is(first, n))
 		return fail(err, EOPNOTSUPP, "%s: it is no file of torch.save()", name);
-	if (r < 0)
-		return r;
-	r = zip_open_load(a, e, name, zip, ret, err);
-	(void)arena_put(zip->arena);
-	return r;
+	return zip_load(a, &f, ret, err);
 }

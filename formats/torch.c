@@ -45,8 +45,11 @@ struct pending {
 	uint32_t storage;        /* number, or NO_STORAGE: the tensor is whole already */
 	bool conjugate, negative;
 	uint64_t offset;         /* in elements */
-	uint64_t end;            /* of the view into the storage, in elements; UINT64_MAX: all */
 	const uint64_t *strides; /* in elements */
+	const struct rare *rare; /* NULL: nothing of that */
+};
+struct rare {
+	uint64_t end;            /* of a view into the storage, in elements; UINT64_MAX: all */
 	const struct value *quantizer;
 };
 
@@ -301,6 +304,22 @@ static int pair_up(struct load *l, struct tensor *t, struct pending *p, uint64_t
 	return 0;
 }
 
+static int set_rare(struct load *l, struct pending *p, uint64_t end,
+		    const struct value *quantizer, struct error *err)
+{
+	struct rare *rare;
+
+	p->rare = NULL;
+	if (end == UINT64_MAX && !quantizer)
+		return 0;
+	rare = arena_alloc(l->scratch, sizeof *rare);
+	if (!rare)
+		return no_memory(l, err);
+	*rare = (struct rare){ end, quantizer };
+	p->rare = rare;
+	return 0;
+}
+
 /* The common part: (storage, offset, size, stride, ...) as dtype, or as the
  * storage's.  1 and *ret, 0: left, counted. */
 static int rebuild(struct load *l, const struct value *args, const struct value *type,
@@ -308,7 +327,7 @@ static int rebuild(struct load *l, const struct value *args, const struct value 
 		   struct error *err)
 {
 	struct tensor t = { 0 };
-	struct pending p = { .quantizer = quantizer };
+	struct pending p = { 0 };
 	struct wanted w;
 	uint64_t *shape, *strides, offset;
 	uint32_t ndim, nstrides;
@@ -337,7 +356,6 @@ static int rebuild(struct load *l, const struct value *args, const struct value 
 	t.ndim = (uint8_t)ndim;
 	t.stored = t.dtype;
 	p.storage = w.storage;
-	p.end = w.end;
 	p.conjugate = flag_of(metadata, "conj");
 	p.negative = flag_of(metadata, "neg");
 	if (t.dtype == DTYPE_F4) {
@@ -351,7 +369,8 @@ static int rebuild(struct load *l, const struct value *args, const struct value 
 	}
 	t.shape = t.ndim ? shape : NULL;
 	p.strides = strides;
-	return add_tensor(l, &t, &p, ret, err);
+	e = set_rare(l, &p, w.end, quantizer, err);
+	return e < 0 ? e : add_tensor(l, &t, &p, ret, err);
 }
 
 /* The functions, by name.  1 and *ret (a tensor's number), 0: left, -errno. */
@@ -642,8 +661,8 @@ static int lone_storage(struct load *l, const struct value *v, uint64_t *ret, st
 	t.shape = shape;
 	p.storage = w.storage;
 	p.offset = w.offset;
-	p.end = w.end;
-	return add_tensor(l, &t, &p, ret, err);
+	e = set_rare(l, &p, w.end, NULL, err);
+	return e < 0 ? e : add_tensor(l, &t, &p, ret, err);
 }
 
 static int lone_id(struct load *l, struct value *v, struct error *err)
@@ -739,13 +758,13 @@ static int place_tensor(struct load *l, struct tensor *t, struct pending *p, str
 		e = tensor_check(t, err);
 	if (e < 0)
 		return tensor_failed(e, l, p, err);
-	if (p->end == UINT64_MAX || !shape_elements(t->shape, t->ndim, &elements) || !elements)
+	if (!p->rare || !shape_elements(t->shape, t->ndim, &elements) || !elements)
 		return 0;
 	for (unsigned i = 0; i < t->ndim; i++)
 		if (__builtin_mul_overflow(t->shape[i] - 1, p->strides[i], &step) ||
 		    __builtin_add_overflow(last, step, &last))
 			last = UINT64_MAX;
-	if (last >= p->end)
+	if (last >= p->rare->end)
 		return fail(err, EBADMSG, "%s: a tensor reaches past the view of storage '%s'",
 			    l->name, l->storages[p->storage].key);
 	return 0;
@@ -907,8 +926,8 @@ static int place_tensors(struct load *l, struct error *err)
 
 	for (size_t i = 0; i < l->n && e == 0; i++) {
 		e = place_tensor(l, &l->tensors[i], &l->pending[i], err);
-		if (e == 0 && l->pending[i].quantizer)
-			e = quantise(l, &l->tensors[i], l->pending[i].quantizer, err);
+		if (e == 0 && l->pending[i].rare && l->pending[i].rare->quantizer)
+			e = quantise(l, &l->tensors[i], l->pending[i].rare->quantizer, err);
 	}
 	return e;
 }
@@ -949,6 +968,16 @@ static int give_globals(struct load *l, const struct pickle *p, struct torch_gra
 	return globals ? 0 : no_memory(l, err);
 }
 
+/* What is not needed once tensors are in their places. */
+static void drop_pending(struct load *l)
+{
+	value_table_release(&l->by_key);
+	free(l->storages);
+	free(l->pending);
+	l->storages = NULL;
+	l->pending = NULL;
+}
+
 static int load(struct load *l, uint64_t offset, struct torch_graph *g, struct error *err)
 {
 	const struct pickle_options o = { .made = made, .ctx = l };
@@ -961,6 +990,7 @@ static int load(struct load *l, uint64_t offset, struct torch_graph *g, struct e
 		e = find_storages(l, offset + p.size, err);
 	if (e == 0)
 		e = place_tensors(l, err);
+	drop_pending(l);
 	if (e == 0)
 		e = value_copy(l->a, p.root, &g->root, err);
 	if (e == 0)
@@ -986,10 +1016,8 @@ int torch_load(struct arena *a, struct range src, uint64_t offset, const char *n
 	struct torch_graph g = { 0 };
 	int e = scratch ? load(&l, offset, &g, err) : no_memory(&l, err);
 
-	value_table_release(&l.by_key);
-	free(l.storages);
+	drop_pending(&l);
 	free(l.tensors);
-	free(l.pending);
 	if (e == 0)
 		*ret = g;
 	return e;
