@@ -671,8 +671,9 @@ bool pickle_is(const uint8_t *first, size_t n)
 	if (n > 2 && first[0] == 0x80)
 		return first[1] <= PROTOCOL_MAX && opcodes[first[2]].name;
 	/* Protocols 0 and 1 have no head: what is there must be a program, and
-	 * for a container or an object ("Git v2.39." is a float and STOP). */
-	if (!n || !memchr("(]}c", first[0], 4))
+	 * for a container or an object ("Git v2.39." is a float and STOP), or
+	 * a LONG, which is how PyTorch's files of old begin. */
+	if (!n || !memchr("(]}cL", first[0], 5))
 		return false;
 	for (; g.p < g.end; steps++) {
 		const struct opcode *op = &opcodes[*g.p++];

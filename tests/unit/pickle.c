@@ -866,6 +866,8 @@ static void test_is(void)
 		{ P("\x80\x02\xff"), false },
 		{ P("N."), false },
 		{ P("Git v2.39."), false },
+		{ P("L119547037146038801333356L\n.M\xe9\x03."), true },
+		{ P("License\n."), false },
 		{ P("(dp0\nS'a'\np1\nI1\ns."), true },
 		{ P("(lp0\nI1\na."), true },
 		{ P("]q\x00(K\x01K\x02" "e."), true },
