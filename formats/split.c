@@ -23,21 +23,23 @@ struct splitting {
 	struct place_of *of;  /* [n] */
 	uint32_t *first_with; /* [by storage number] the first item; NONE */
 	uint32_t *number;     /* [box] the shard's number once closed */
+	uint32_t first_empty; /* items without bytes are one storage to the library; NONE */
 	uint32_t boxes, closed;
 	uint64_t total;
 };
 
 /* The first item that has i's storage, or NONE if it is i. */
-static uint32_t split_shared(struct splitting *s, uint32_t i)
+static uint32_t split_shared(struct splitting *s, uint32_t i, uint64_t size)
 {
-	uint32_t k = s->rule->storage ? s->rule->storage(s->rule->ctx, i) : NONE;
+	uint32_t k = s->rule->storage ? s->rule->storage(s->rule->ctx, i) : NONE, first;
+	uint32_t *slot = size ? k == NONE ? NULL : &s->first_with[k] : &s->first_empty;
 
-	if (k == NONE)
+	if (!slot)
 		return NONE;
-	if (s->first_with[k] != NONE)
-		return s->first_with[k];
-	s->first_with[k] = i;
-	return NONE;
+	first = *slot;
+	if (first == NONE)
+		*slot = i;
+	return first;
 }
 
 static void split_fill(struct splitting *s)
@@ -47,14 +49,13 @@ static void split_fill(struct splitting *s)
 	uint32_t open = NONE;
 
 	for (uint32_t i = 0; i < rule->n; i++) {
-		uint64_t size;
+		uint64_t size = rule->size(rule->ctx, i);
 
-		s->of[i].after = split_shared(s, i);
+		s->of[i].after = split_shared(s, i, size);
 		if (s->of[i].after != NONE) {
 			s->of[i].box = s->of[s->of[i].after].box;
 			continue;
 		}
-		size = rule->size(rule->ctx, i);
 		s->total += size;
 		if (size > limit) { /* closed as soon as it is opened */
 			s->number[s->boxes] = s->closed++;
@@ -129,7 +130,7 @@ int split_items(struct arena *a, const struct split_rule *rule, struct split *re
 {
 	_cleanup_arena_ struct arena *scratch = arena_new();
 	size_t n = rule->n ? rule->n : 1, storages = split_storages(rule);
-	struct splitting s = { .rule = rule };
+	struct splitting s = { .rule = rule, .first_empty = NONE };
 	struct split out = { 0 };
 	uint32_t *late;
 

@@ -178,7 +178,7 @@ static int safetensors_file(const struct safetensors_view *v, uint32_t shard, st
 struct safetensors_area {
 	uint64_t start, end;
 	uint32_t i;     /* in view->list */
-	bool complete;  /* it is the whole storage, in order */
+	bool complete;  /* it is as large as the storage and begins with it */
 };
 
 static uint64_t safetensors_start(const struct tensor *t)
@@ -202,7 +202,9 @@ static uint64_t safetensors_end(const struct tensor *t)
 /* Tensors whose numbers are not simply their storage's are nobody's tie. */
 static bool safetensors_may_tie(const struct tensor *t)
 {
-	return t->storage && !(t->layout && (t->layout->conjugate || t->layout->negative));
+	const struct layout *l = t->layout;
+
+	return t->storage && !(l && (l->swapped || l->conjugate || l->negative));
 }
 
 static int safetensors_compare_storage(const void *x, const void *y, void *ctx)
