@@ -20,6 +20,7 @@
 
 struct findings {
 	struct text out;  /* lines, or the elements of a JSON array */
+	const char *head; /* of the model that is looked at */
 	bool json;
 	size_t problems, notes;
 };
@@ -57,9 +58,15 @@ static void found_printf(struct findings *f, const char *kind, const char *forma
 	found(f, kind, s ? s : "out of memory");
 }
 
+/* A decoder's: it may speak of a tensor without saying whose. */
 static void found_breach(void *ctx, const char *sentence)
 {
-	found(ctx, "error", sentence);
+	struct findings *f = ctx;
+
+	if (strstr(sentence, f->head))
+		found(f, "error", sentence);
+	else
+		found_printf(f, "error", "%s: %s", f->head, sentence);
 }
 
 /* Which of a pickle's imports would run something that is not known to be harmless. */
@@ -89,6 +96,7 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 		found(f, "error", err.text);
 		return;
 	}
+	f->head = head;
 	if (c->decoder->check && c->decoder->check(m, found_breach, f, &err) < 0)
 		found(f, "error", err.text);
 	check_globals(f, m, head);

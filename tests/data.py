@@ -15,8 +15,8 @@ For each FOLDER/X (a file or a folder) with X.expect beside it:
 
 Everything in the folder needs an .expect, but for what begins with "." or
 "make" (the scripts that made the files) and companions named in a file
-".companions".  --update writes the transcripts (read the difference before
-you commit it).
+".companions".  --update writes the transcripts, and the sentences of bad files that have none (read
+what it wrote before you commit it).
 """
 import os, pathlib, subprocess, sys, tempfile, threading
 
@@ -98,8 +98,8 @@ def main(args):
       file = path.with_name(path.name + ".expect")
       is_bad = path.name.startswith("bad-")
       if update:
-        if is_bad: file.write_text(run("ls FILE", path)[2].removeprefix("modelfs: "))
-        else:
+        if is_bad and not file.exists(): file.write_text(run("ls FILE", path)[2].removeprefix("modelfs: "))
+        elif not is_bad:
           old = file.read_text() if file.exists() else ""
           file.write_text(transcript([l[2:] for l in old.splitlines() if l.startswith("$ ")] or COMMANDS, path))
         continue

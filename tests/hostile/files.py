@@ -130,7 +130,7 @@ def shard_that_is_missing(d):
   return d / "m"
 
 
-@case("pickle")
+@case("nested deeper")
 def pickle_100000_deep(d):
   return torch_zip(d / "x.pt", b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
 
