@@ -392,27 +392,6 @@ int machine_string(struct machine *m)
 	return machine_made_bytes(m, s, (size_t)(to - s));
 }
 
-static char *put_utf8(char *to, uint32_t c)
-{
-	if (c < 0x80) {
-		*to++ = (char)c;
-		return to;
-	}
-	if (c < 0x800) {
-		*to++ = (char)(0xc0 | c >> 6);
-	} else {
-		if (c < 0x10000) {
-			*to++ = (char)(0xe0 | c >> 12);
-		} else {
-			*to++ = (char)(0xf0 | c >> 18);
-			*to++ = (char)(0x80 | (c >> 12 & 0x3f));
-		}
-		*to++ = (char)(0x80 | (c >> 6 & 0x3f));
-	}
-	*to++ = (char)(0x80 | (c & 0x3f));
-	return to;
-}
-
 /* UNICODE: Latin-1 with \uXXXX and \UXXXXXXXX; a backslash before anything
  * else is itself, and so is that. */
 int machine_unicode_line(struct machine *m)
@@ -428,19 +407,19 @@ int machine_unicode_line(struct machine *m)
 		int64_t c;
 
 		if (*from != '\\' || end - from < 2) {
-			to = put_utf8(to, (uint8_t)*from);
+			to = utf8_add(to, (uint8_t)*from);
 			continue;
 		}
 		if (!digits) {
 			*to++ = *from++;
-			to = put_utf8(to, (uint8_t)*from);
+			to = utf8_add(to, (uint8_t)*from);
 			continue;
 		}
 		c = (size_t)(end - from - 2) < digits ? -1 : hex(from + 2, digits);
 		if (c < 0 || c > 0x10ffff)
 			return bad(m, "UNICODE has \\%c without the %zu hexadecimal digits of "
 				   "a character", from[1], digits);
-		to = put_utf8(to, (uint32_t)c);
+		to = utf8_add(to, (uint32_t)c);
 		from += 1 + digits;
 	}
 	*to = '\0';

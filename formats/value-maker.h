@@ -4,6 +4,7 @@
  * A value_heap gives out parts of large pieces of an arena: values from their
  * front, text from their back, so that nothing is rounded up but to 8 bytes.
  * A value_table finds a pointer by a 64-bit key (another pointer, a number).
+ * utf8_add() is what both need to make strings of characters.
  */
 #pragma once
 #include <errno.h>
@@ -119,4 +120,27 @@ static inline void value_table_release(struct value_table *t)
 {
 	free(t->slots);
 	*t = (struct value_table){ 0 };
+}
+
+/* Put character c (up to 0x10ffff, a surrogate too) at `to` and step over it:
+ * at most four bytes. */
+static inline char *utf8_add(char *to, uint32_t c)
+{
+	if (c < 0x80) {
+		*to++ = (char)c;
+		return to;
+	}
+	if (c < 0x800) {
+		*to++ = (char)(0xc0 | c >> 6);
+	} else {
+		if (c < 0x10000) {
+			*to++ = (char)(0xe0 | c >> 12);
+		} else {
+			*to++ = (char)(0xf0 | c >> 18);
+			*to++ = (char)(0x80 | (c >> 12 & 0x3f));
+		}
+		*to++ = (char)(0x80 | (c >> 6 & 0x3f));
+	}
+	*to++ = (char)(0x80 | (c & 0x3f));
+	return to;
 }

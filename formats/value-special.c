@@ -14,7 +14,7 @@
 #include "../cache/bytes.h"
 #include "../cache/cleanup.h"
 #include "../cache/text.h"
-#include "value.h"
+#include "value-maker.h"
 
 enum { UCS4_MAX = 256 }; /* characters of a NumPy string that is shown as text */
 
@@ -290,33 +290,6 @@ static bool write_dtype(const struct value *v, struct text *t)
 	return true;
 }
 
-/* The UTF-8 of a character in p, its bytes; anything else is U+FFFD. */
-static size_t utf8_put(char *p, uint32_t c)
-{
-	if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		c = 0xfffd;
-	if (c < 0x80) {
-		p[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		p[0] = (char)(0xc0 | c >> 6);
-		p[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		p[0] = (char)(0xe0 | c >> 12);
-		p[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		p[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	p[0] = (char)(0xf0 | c >> 18);
-	p[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	p[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	p[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 static double half(uint64_t bits)
 {
 	double fraction = (double)(bits & 0x3ff) / 1024;
@@ -401,7 +374,10 @@ static bool write_ucs4(const struct value *v, size_t n, bool big, struct text *t
 		uint32_t c = (uint32_t)get_le(p + 4 * i, 4);
 		char utf8[4];
 
-		text_add(&text, utf8, utf8_put(utf8, big ? __builtin_bswap32(c) : c));
+		c = big ? __builtin_bswap32(c) : c;
+		if (c > 0x10ffff)
+			return false;
+		text_add(&text, utf8, (size_t)(utf8_add(utf8, c) - utf8));
 	}
 	if (text_bad(&text))
 		return false;

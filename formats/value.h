@@ -90,7 +90,7 @@ int value_integer(struct arena *a, const char *s, size_t n, struct value **ret);
 /* The integer of little-endian two's complement bytes [n]; NULL: no memory. */
 struct value *value_integer_bytes(struct arena *a, const uint8_t *p, size_t n);
 
-/* A map's value for a string key (the last one set wins), or NULL. */
+/* A map's value for a string key (the last one set wins), or NULL.  Linear. */
 struct value *value_get(const struct value *map, const char *key);
 bool value_is_string(const struct value *v, const char *s);
 /* Is v the global module.name? */
