@@ -196,7 +196,7 @@ static void test_to_json(void)
 		_cleanup_arena_ struct arena *a = arena_new();
 		_cleanup_text_ struct text t = TEXT_INIT;
 		struct error err = { 0 };
-		struct value *v;
+		struct value *v = NULL;
 
 		if (unpickle(a, rows[i].pickle, rows[i].n, &v) < 0) {
 			CHECK(false, "row %zu", i);
@@ -489,7 +489,7 @@ static void test_making(void)
 	/* a list that a pickle made may be added to as well */
 	for (int n = 0; n < 40; n++) {
 		_cleanup_text_ struct text pickle = TEXT_INIT;
-		struct value *v;
+		struct value *v = NULL;
 		size_t cap;
 
 		text_str(&pickle, "]");
