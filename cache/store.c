@@ -124,6 +124,22 @@ int store_load(const char *kind, struct key key, void *buf, size_t n)
 	return memcmp(kept, right, SUM) == 0;
 }
 
+void *store_get(const char *kind, struct key key, size_t most, size_t *ret_n)
+{
+	_cleanup_free_ void *buf = NULL;
+	char path[PATH_ROOM];
+	struct stat st;
+
+	if (!name_of(path, kind, key) || stat(path, &st) < 0 || st.st_size < SUM ||
+	    (uint64_t)st.st_size - SUM > most)
+		return NULL;
+	*ret_n = (size_t)st.st_size - SUM;
+	buf = malloc(*ret_n + 1);
+	if (!buf || !store_load(kind, key, buf, *ret_n))
+		return NULL;
+	return take(&buf);
+}
+
 void store_save(const char *kind, struct key key, const void *buf, size_t n)
 {
 	char path[PATH_ROOM], temporary[PATH_ROOM + 16];

@@ -13,6 +13,9 @@
 /* Read the file kind-KEY whole into buf [n]; 1 if it was there with exactly n
  * bytes and its checksum is right, else 0. */
 int store_load(const char *kind, struct key key, void *buf, size_t n);
+/* The same for what has no known size, but at most `most` bytes: *ret_n of them,
+ * caller frees; NULL: it was not there. */
+void *store_get(const char *kind, struct key key, size_t most, size_t *ret_n);
 /* Keep buf [n] as kind-KEY; failures are silent (the cache is a convenience). */
 void store_save(const char *kind, struct key key, const void *buf, size_t n);
 /* An unlinked file in the cache folder, for what does not fit into memory.

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gzip.c - gzip files (RFC 1952), read at any offset
+ *
+ *     1f 8b 08, flags, u32 time, u8, u8    a member's header
+ *     [u16 n, n bytes] [name 00] [comment 00] [u16 crc]
+ *     deflated bytes
+ *     u32 crc, u32 size modulo 2^32
+ *     ...                                  further members, or zeros
+ *
+ * The size is not to be had without decoding, so the first mount makes a pass
+ * over all of it.  zlib checks both sums; where a deflate block ends, a point is
+ * kept now and then: the place, the bits of the last byte that are still to be
+ * read, and the 32 KiB before, deflated if that is smaller.  Points are kept so
+ * far apart that they take at most 8 MiB, and are stored in the cache folder.
+ *
+ *     extra:   place of the window in bytes << 8 | SQUEEZED | bits
+ *
+ * A point before a member has an empty window and no bits: a member may begin
+ * there or deflated bytes go on; HEADER says which.
+ */
+#include "stream.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "arena.h"
+#include "bytes.h"
+#include "cleanup.h"
+#include "error.h"
+#include "points.h"
+
+enum {
+	WINDOW = 32 << 10,
+	WINDOWS_MOST = 8 << 20,
+	SPACING = 1 << 20,    /* of points, at first */
+	MEMORY = 48 << 10,    /* of a decoder */
+	HAND = 64 << 10,
+	BITS = 7, SQUEEZED = 8, HEADER = 16, /* in extra */
+	RAW = -15, GZIP = 15 + 16, /* zlib's window bits */
+	TRAILER = 8,
+};
+
+static int gzip_bad(int code, const z_stream *z, const struct feed *in, struct error *err)
+{
+	if (code == Z_MEM_ERROR)
+		return fail(err, ENOMEM, "no memory to decompress");
+	return fail(err, EBADMSG, "the gzip data is damaged before byte %" PRIu64 ": %s",
+		    feed_at(in), z->msg ? z->msg : "not a gzip stream");
+}
+
+static int cut_off(const struct feed *in, struct error *err)
+{
+	return fail(err, EBADMSG, "the gzip data is cut off after %" PRIu64 " bytes", in->src.size);
+}
+
+/* ---- decoding ---- */
+
+struct gzip_decoder {
+	struct feed in;
+	z_stream z;
+	bool raw;         /* zlib sees deflated bytes only: the sums are ours to skip */
+	unsigned skip;    /* bytes of them */
+	bool ended;
+};
+
+static void gzip_stop(void *decoder)
+{
+	struct gzip_decoder *d = decoder;
+
+	(void)inflateEnd(&d->z);
+	feed_release(&d->in);
+	free(d);
+}
+
+static int set_window(struct gzip_decoder *d, const struct points *x, size_t i, struct error *err)
+{
+	uint64_t from = x->extra[i] >> 8, to = i + 1 < x->n ? x->extra[i + 1] >> 8 : x->n_bytes;
+	_cleanup_free_ uint8_t *window = NULL;
+	const uint8_t *p = x->bytes + from;
+	uLongf n = (uLongf)(to - from);
+
+	if (x->extra[i] & SQUEEZED) {
+		window = malloc(WINDOW);
+		n = WINDOW;
+		if (!window)
+			return fail(err, ENOMEM, "no memory to decompress");
+		if (uncompress(window, &n, p, (uLong)(to - from)) != Z_OK)
+			return fail(err, EIO, "what is kept of the gzip file in the cache folder is damaged");
+		p = window;
+	}
+	if (n && inflateSetDictionary(&d->z, p, (uInt)n) != Z_OK)
+		return fail(err, ENOMEM, "no memory to decompress");
+	return 0;
+}
+
+/* In the middle of deflated bytes. */
+static int resume(struct gzip_decoder *d, const struct points *x, size_t i, struct error *err)
+{
+	unsigned bits = x->extra[i] & BITS;
+	int r;
+
+	d->raw = true;
+	if (inflateReset2(&d->z, RAW) != Z_OK)
+		return fail(err, ENOMEM, "no memory to decompress");
+	if (bits) {
+		r = feed_fill(&d->in, err);
+		if (!r && !d->in.left)
+			r = cut_off(&d->in, err);
+		if (r < 0)
+			return r;
+		(void)inflatePrime(&d->z, (int)bits, *d->in.p >> (8 - bits)); /* at most 7 bits */
+		feed_skip(&d->in, 1);
+	}
+	return set_window(d, x, i, err);
+}
+
+static int gzip_start(const struct packed *p, size_t i, void **ret, struct error *err)
+{
+	const struct points *x = p->private;
+	struct gzip_decoder *d = calloc(1, sizeof *d);
+	int r;
+
+	if (!d)
+		return fail(err, ENOMEM, "no memory to decompress");
+	/* A point's byte is the one after its bits. */
+	r = feed_init(&d->in, p->src, p->points[i].in - (x && x->extra[i] & BITS ? 1 : 0), err);
+	if (!r && inflateInit2(&d->z, GZIP) != Z_OK)
+		r = fail(err, ENOMEM, "no memory to decompress");
+	if (!r && x && !(x->extra[i] & HEADER))
+		r = resume(d, x, i, err);
+	if (r < 0)
+		gzip_stop(d);
+	else
+		*ret = d;
+	return r;
+}
+
+/* A member has ended. */
+static int end_member(struct gzip_decoder *d, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned skip = d->raw ? TRAILER : 0; skip && !r; skip--) {
+		r = feed_fill(&d->in, err);
+		if (!r && !d->in.left)
+			return cut_off(&d->in, err);
+		if (!r)
+			feed_skip(&d->in, 1);
+	}
+	if (!r)
+		r = feed_another(&d->in, 0x1f, "gzip", err);
+	d->ended = !r;
+	d->raw = false;
+	if (r > 0 && inflateReset2(&d->z, GZIP) != Z_OK)
+		return fail(err, ENOMEM, "no memory to decompress");
+	return r < 0 ? r : 0;
+}
+
+static int gzip_step(struct gzip_decoder *d, struct error *err)
+{
+	int r = feed_fill(&d->in, err), code;
+
+	if (r < 0)
+		return r;
+	d->z.next_in = (Bytef *)(uintptr_t)d->in.p;
+	d->z.avail_in = (uInt)d->in.left;
+	code = inflate(&d->z, Z_NO_FLUSH);
+	feed_skip(&d->in, d->in.left - d->z.avail_in);
+	if (code == Z_STREAM_END)
+		return end_member(d, err);
+	if (code == Z_BUF_ERROR && !d->in.left)
+		return cut_off(&d->in, err);
+	if (code != Z_OK)
+		return gzip_bad(code, &d->z, &d->in, err);
+	return 0;
+}
+
+static int gzip_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, struct error *err)
+{
+	struct gzip_decoder *d = decoder;
+	int r = 0;
+
+	d->z.next_out = dst;
+	d->z.avail_out = (uInt)n;
+	while (!r && !d->ended && d->z.avail_out)
+		r = gzip_step(d, err);
+	*ret_got = n - d->z.avail_out;
+	return r;
+}
+
+const struct codec gzip_codec = {
+	.name = "gzip",
+	.start = gzip_start,
+	.next = gzip_next,
+	.stop = gzip_stop,
+};
+
+/* ---- the pass ---- */
+
+struct pass {
+	struct feed in;
+	const char *name;
+	z_stream z;
+	struct points *points;
+	uint64_t out, spacing;
+	uint8_t hand[HAND];                    /* for output, which is not wanted */
+	uint8_t window[WINDOW], squeezed[WINDOW];
+};
+
+/* Too many windows: keep every other point. */
+static int widen(struct pass *s)
+{
+	struct points fewer = { 0 };
+	const struct points *p = s->points;
+	int r = 0;
+
+	for (size_t i = 0; i < p->n && !r; i += 2) {
+		uint64_t from = p->extra[i] >> 8, to = i + 1 < p->n ? p->extra[i + 1] >> 8 : p->n_bytes;
+
+		r = points_add(&fewer, p->points[i],
+			       (uint64_t)fewer.n_bytes << 8 | (p->extra[i] & 0xff));
+		if (!r)
+			r = points_add_bytes(&fewer, p->bytes + from, (size_t)(to - from));
+	}
+	if (r < 0) {
+		points_release(&fewer);
+		return r;
+	}
+	points_release(s->points);
+	*s->points = fewer;
+	s->spacing *= 2;
+	return 0;
+}
+
+/* A point here: where a member begins, or between two blocks. */
+static int add(struct pass *s, bool header, struct error *err)
+{
+	struct points *p = s->points;
+	uint64_t extra = (uint64_t)p->n_bytes << 8 | (header ? HEADER : s->z.data_type & BITS);
+	uLongf squeezed = WINDOW;
+	const uint8_t *kept = s->window;
+	uInt n = 0;
+	int r;
+
+	if (!header && inflateGetDictionary(&s->z, s->window, &n) != Z_OK)
+		return fail(err, ENOMEM, "no memory for points");
+	if (n && compress2(s->squeezed, &squeezed, s->window, n, 1) == Z_OK && squeezed < n) {
+		kept = s->squeezed;
+		n = (uInt)squeezed;
+		extra |= SQUEEZED;
+	}
+	r = points_add(p, (struct point){ feed_at(&s->in), s->out }, extra);
+	if (!r)
+		r = points_add_bytes(p, kept, n);
+	if (!r && p->n_bytes + 32 * p->n > WINDOWS_MOST)
+		r = widen(s);
+	return r < 0 ? fail(err, ENOMEM, "no memory for points") : 0;
+}
+
+static bool is_due(const struct pass *s)
+{
+	const struct points *p = s->points;
+
+	return !p->n || s->out - p->points[p->n - 1].out >= s->spacing;
+}
+
+/* One step in a member: up to the end of a block, of the input, or of the room. */
+static int pass_step(struct pass *s, bool *ret_ended, struct error *err)
+{
+	int r = feed_fill(&s->in, err), code;
+
+	if (r < 0)
+		return r;
+	s->z.next_in = (Bytef *)(uintptr_t)s->in.p;
+	s->z.avail_in = (uInt)s->in.left;
+	s->z.next_out = s->hand;
+	s->z.avail_out = HAND;
+	code = inflate(&s->z, Z_BLOCK);
+	feed_skip(&s->in, s->in.left - s->z.avail_in);
+	s->out += HAND - s->z.avail_out;
+	*ret_ended = code == Z_STREAM_END;
+	if (code == Z_BUF_ERROR && !s->in.left)
+		return cut_off(&s->in, err);
+	if (code != Z_OK && code != Z_STREAM_END)
+		return gzip_bad(code, &s->z, &s->in, err);
+	r = stream_allowed(s->in.src, s->name, s->out, err);
+	/* 128: a block ended; 64: it was the last one, so a member's end is next. */
+	if (!r && code == Z_OK && (s->z.data_type & 192) == 128 && is_due(s))
+		r = add(s, false, err);
+	return r;
+}
+
+static int pass_member(struct pass *s, struct error *err)
+{
+	bool ended = false;
+	int r = 0;
+
+	if (is_due(s))
+		r = add(s, true, err);
+	if (!r && inflateReset(&s->z) != Z_OK)
+		return fail(err, ENOMEM, "no memory to decompress");
+	while (!r && !ended)
+		r = pass_step(s, &ended, err);
+	return r;
+}
+
+static int pass_all(struct pass *s, struct range src, struct error *err)
+{
+	int r = feed_init(&s->in, src, 0, err);
+
+	if (!r && inflateInit2(&s->z, GZIP) != Z_OK)
+		r = fail(err, ENOMEM, "no memory to decompress");
+	if (!r)
+		r = 1;
+	while (r > 0) {
+		r = pass_member(s, err);
+		if (!r)
+			r = feed_another(&s->in, 0x1f, "gzip", err);
+	}
+	(void)inflateEnd(&s->z);
+	feed_release(&s->in);
+	s->points->size = s->out;
+	/* Nothing but empty members behind it. */
+	if (!r && s->points->n > 1 && s->points->points[s->points->n - 1].out == s->out)
+		s->points->n--;
+	return r;
+}
+
+static int find_points(struct range src, const char *name, struct points *p, struct error *err)
+{
+	struct pass *s = calloc(1, sizeof *s);
+	int r;
+
+	if (!s)
+		return fail(err, ENOMEM, "no memory to decompress");
+	s->name = name;
+	s->points = p;
+	s->spacing = SPACING;
+	r = pass_all(s, src, err);
+	free(s);
+	return r;
+}
+
+/* ---- the container ---- */
+
+/* What was kept would send a decoder astray if it were wrong. */
+static bool windows_fit(const struct points *p, struct range src)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		uint64_t from = p->extra[i] >> 8, to = i + 1 < p->n ? p->extra[i + 1] >> 8 : p->n_bytes;
+
+		if (from > to || to > p->n_bytes || to - from > WINDOW || p->points[i].in > src.size ||
+		    (p->extra[i] & BITS && !p->points[i].in))
+			return false;
+	}
+	return true;
+}
+
+static int gzip_data(struct arena *a, struct packed *p, struct range *ret, struct error *err)
+{
+	_cleanup_(points_release) struct points points = { 0 };
+	int r = points_load("gzip", p->src, &points);
+
+	if (r && !windows_fit(&points, p->src)) {
+		points_release(&points);
+		r = 0;
+	}
+	if (!r) {
+		r = find_points(p->src, p->name, &points, err);
+		if (r < 0)
+			return within(r, err, p->name);
+		points_save("gzip", p->src, &points);
+	}
+	if (points_hand(&points, a, p) < 0)
+		return fail(err, ENOMEM, "%s: no memory to open it", p->name);
+	return stream_make(a, p, ret, err);
+}
+
+/* Deflate is the only method there ever was; three flags are reserved. */
+static bool gzip_is(const uint8_t *first, size_t n)
+{
+	return n >= 10 && first[0] == 0x1f && first[1] == 0x8b && first[2] == 8 && !(first[3] & 0xe0);
+}
+
+static int gzip_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
+		     struct error *err)
+{
+	static const char *const suffixes[] = { ".gz", "", ".tgz", ".tar", ".taz", ".tar", NULL };
+	_cleanup_arena_ struct arena *a = NULL;
+	struct packed p = { .codec = &gzip_codec, .src = data, .memory = MEMORY, .random = true };
+	struct range out;
+	uint8_t first[10];
+	size_t got;
+	int r = range_read(data, 0, sizeof first, first, &got, err);
+
+	if (r < 0)
+		return r;
+	if (!gzip_is(first, got))
+		return 0;
+	a = arena_new();
+	if (!a || arena_hold(a, hold) < 0 || !(p.name = arena_string(a, name, strlen(name))))
+		return fail(err, ENOMEM, "%s: no memory to open it", name);
+	r = gzip_data(a, &p, &out, err);
+	if (r < 0)
+		return r;
+	r = stream_bundle(a, &gzip_container, data, p.name, out, suffixes, ret, err);
+	if (r > 0)
+		(void)take(&a); /* it is the bundle's */
+	return r;
+}
+
+const struct container gzip_container = {
+	.name = "gzip",
+	.open = gzip_open,
+};
