@@ -82,9 +82,9 @@ static const char *unique_name(struct flatten *f, const char *key, struct error 
 		(void)no_memory(err);
 		return NULL;
 	}
-	if (n > NAME_MAX_BYTES || (n && memchr(f->path.s, 0, n))) {
-		(void)fail(err, EBADMSG, "the name of a tensor is over %d bytes, or has a NUL in it",
-			   NAME_MAX_BYTES);
+	if (n > NAME_MAX_BYTES || memchr(f->path.s, 0, n)) {
+		(void)fail(err, EBADMSG, "the name of a tensor (%.60s...) %s", f->path.s,
+			   n > NAME_MAX_BYTES ? "is over 64 KiB" : "has a NUL in it");
 		return NULL;
 	}
 	if (number_name(f, err) < 0)
@@ -105,8 +105,8 @@ static const char *unique_name(struct flatten *f, const char *key, struct error 
 static int check_budget(const struct flatten *f, struct error *err)
 {
 	if (f->n > 8 * f->n_list + 1000 || f->bytes > 1024 * (uint64_t)f->n_list + (4 << 20))
-		return fail(err, EBADMSG, "its %zu tensors are in so many places that their names"
-			    " take %" PRIu64 " bytes", f->n_list, f->bytes);
+		return fail(err, EBADMSG, "it has its tensors (%zu) in so many places that their"
+			    " names take more than %" PRIu64 " bytes", f->n_list, f->bytes);
 	return 0;
 }
 

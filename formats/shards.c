@@ -264,15 +264,15 @@ static int differ(const struct entry *index, size_t missing, const char *first_m
 		  size_t extra, const char *first_extra, struct error *err)
 {
 	if (missing && extra)
-		return fail(err, EBADMSG, "%s: %zu of its tensors are not in the shards it names"
-			    " (the first is '%.100s'), %zu tensors of the shards are not in it"
-			    " (the first is '%.100s')", index->name, missing, first_missing,
-			    extra, first_extra);
+		return fail(err, EBADMSG, "%s: tensors that it names and its shards do not hold: %zu,"
+			    " the first is '%.100s'; that they hold and it does not name: %zu, the"
+			    " first is '%.100s'", index->name, missing, first_missing, extra,
+			    first_extra);
 	if (missing)
-		return fail(err, EBADMSG, "%s: %zu of its tensors are not in the shards it names"
-			    " (the first is '%.100s')", index->name, missing, first_missing);
-	return fail(err, EBADMSG, "%s: %zu tensors of the shards are not in it"
-		    " (the first is '%.100s')", index->name, extra, first_extra);
+		return fail(err, EBADMSG, "%s: tensors that it names and its shards do not hold: %zu,"
+			    " the first is '%.100s'", index->name, missing, first_missing);
+	return fail(err, EBADMSG, "%s: tensors that its shards hold and it does not name: %zu, the"
+		    " first is '%.100s'", index->name, extra, first_extra);
 }
 
 int shards_agree(const struct shards *s, const struct entry *index, const char *const *found,

@@ -226,6 +226,7 @@ static int next_storage(struct tar *f, uint64_t *at, struct error *err)
 			    " file ends before", f->name, numel, item);
 	o.t.data = range_sub(f->storages, *at, size);
 	o.t.storage = ++f->n_storages;
+	o.t.name = key_text(f, v->items[0]); /* for sentences; names come later */
 	*at += size;
 	e = set_line(f, &o.t, 0, numel, err);
 	return e < 0 ? e : keep(f, v->items[0], &o, err);
@@ -243,6 +244,7 @@ static int add_view(struct tar *f, const struct value *v, struct error *err)
 		return fail(err, EBADMSG, "%s: a view of a storage is not (key, key, offset, size)",
 			    f->name);
 	o = *whole;
+	o.t.name = key_text(f, v->items[0]);
 	o.t.layout = NULL;
 	e = set_line(f, &o.t, (uint64_t)offset, (uint64_t)size, err);
 	return e < 0 ? e : keep(f, v->items[0], &o, err);
@@ -318,6 +320,7 @@ static int next_tensor(struct tar *f, uint64_t *at, struct error *err)
 		return fail(err, EBADMSG, "%s: a tensor is not (key, key of a storage, class)",
 			    f->name);
 	o = (struct object){ .t = storage->t };
+	o.t.name = key_text(f, v->items[0]);
 	if (storage->t.layout)
 		base = storage->t.layout->offset / (dtype_table[o.t.stored].bits / 8);
 	e = read_place(f, &o.t, base, at, err);
@@ -347,6 +350,7 @@ static int tar_object(void *ctx, const struct value *id, struct arena *a, struct
 		return fail(err, EBADMSG, "%s: the object refers to a tensor that is not there",
 			    f->name);
 	*ret = o->t;
+	ret->name = NULL;
 	return 1;
 }
 

@@ -21,6 +21,7 @@
 #include "../cache/cleanup.h"
 #include "../cache/error.h"
 #include "../cache/make.h"
+#include "../cache/text.h"
 
 enum {
 	DIMS = 64,            /* more than torch allows */
@@ -28,17 +29,17 @@ enum {
 	NO_STORAGE = UINT32_MAX,
 };
 
-/* What could not be shown, and how it is told. */
+/* What could not be shown, and how it is told: "3 of its tensors are ..." */
 enum left {
 	LEFT_SPARSE, LEFT_NESTED, LEFT_META, LEFT_WRAPPER, LEFT_TYPE, LEFT_OTHER, LEFT_KINDS
 };
 static const char *const left_names[LEFT_KINDS] = {
 	[LEFT_SPARSE] = "sparse",
 	[LEFT_NESTED] = "nested",
-	[LEFT_META] = "on the device 'meta', without data",
-	[LEFT_WRAPPER] = "of a class that holds no data",
+	[LEFT_META] = "on the device 'meta'",
+	[LEFT_WRAPPER] = "of a class that keeps its data elsewhere",
 	[LEFT_TYPE] = "of a type that modelfs does not have",
-	[LEFT_OTHER] = "made by a function that modelfs does not know",
+	[LEFT_OTHER] = "made of what modelfs does not know",
 };
 
 struct pending {
@@ -205,7 +206,7 @@ static int read_storage(struct load *l, const struct value *v, struct wanted *re
 	s = &l->storages[w.storage];
 	if (__builtin_mul_overflow(numel, (uint64_t)item, &size))
 		return fail(err, EBADMSG, "%s: storage '%s' is said to have %" PRIu64
-			    " elements", l->name, key, numel);
+			    " elements of %u bytes", l->name, key, numel, item);
 	if (s->item == 0 || size > s->numel * s->item) {
 		s->numel = numel;
 		s->item = item;
@@ -610,6 +611,23 @@ static void resolve_module(struct value *v)
 		*v = *id->items[named];
 }
 
+/* copyreg._reconstructor(class, object, None) with such a class is what the
+ * pickle machine makes of it with any other: class.__new__(class). */
+static int resolve_reconstructor(struct load *l, struct record *r, struct error *err)
+{
+	const struct value *args = r->args;
+
+	if (!args || args->n != 3 || args->items[0]->kind != VALUE_PERSISTENT ||
+	    (!value_is_global(r->callable, "copy_reg", "_reconstructor") &&
+	     !value_is_global(r->callable, "copyreg", "_reconstructor")))
+		return 0;
+	resolve_module(args->items[0]);
+	r->callable = args->items[0];
+	r->args = value_list(l->scratch, VALUE_TUPLE, 0);
+	r->newobj = true;
+	return r->args ? 0 : no_memory(l, err);
+}
+
 static void set_tensor(struct value *v, uint64_t number)
 {
 	v->kind = VALUE_TENSOR;
@@ -632,6 +650,8 @@ static int made(void *ctx, struct arena *a, struct value *v, struct error *err)
 		e = v->record->state ? 0 : call(l, callable, v->record->args, &number, err);
 	else if (callable->n > 5 && memcmp(callable->s, "numpy", 5) == 0)
 		e = call_numpy(l, v, &number, err);
+	else
+		e = resolve_reconstructor(l, v->record, err);
 	if (e > 0)
 		set_tensor(v, number);
 	return e < 0 ? e : 0;
@@ -733,17 +753,57 @@ static int find_storages(struct load *l, uint64_t end, struct error *err)
 	return e;
 }
 
-/* How a tensor is told in a sentence, as it has no name yet. */
-static int tensor_failed(int e, const struct load *l, const struct pending *p, struct error *err)
+/* Where tensor `number` is below v, for a sentence: keys and indices in t, as
+ * checkpoint.c will name it or nearly so.  Marks are 1 from find_lone(), then 2. */
+static bool find_place(struct value *v, uint64_t number, struct text *t, unsigned depth)
 {
-	char what[160];
+	uint64_t n = v->kind == VALUE_MAP ? 2 * (uint64_t)v->n : v->n;
+	size_t start = t->n;
 
-	(void)snprintf(what, sizeof what, "%s: storage '%.60s'", l->name,
-		       l->storages[p->storage].key);
-	return within(e, err, what);
+	if (v->kind == VALUE_TENSOR)
+		return v->tensor == number;
+	if (v->mark == 2 || depth > VALUE_DEPTH || t->n > 400)
+		return false;
+	if (v->kind == VALUE_RECORD) {
+		struct record *r = v->record;
+
+		v->mark = 2;
+		return (r->map && find_place(r->map, number, t, depth + 1)) ||
+		       (r->state && find_place(r->state, number, t, depth + 1)) ||
+		       (r->list && find_place(r->list, number, t, depth + 1)) ||
+		       (r->args && find_place(r->args, number, t, depth + 1));
+	}
+	if (v->kind < VALUE_LIST || v->kind > VALUE_MAP || !n)
+		return false;
+	v->mark = 2;
+	for (uint64_t i = 0, step = v->kind == VALUE_MAP ? 2 : 1; i < n; i += step) {
+		const struct value *key = step == 2 ? v->items[i] : NULL;
+
+		text_str(t, start ? "." : "");
+		if (key && key->kind == VALUE_STRING)
+			text_add(t, key->s, key->n);
+		else
+			text_printf(t, "%" PRId64, key && key->kind == VALUE_INT ? key->i : (int64_t)i);
+		if (find_place(v->items[i + step - 1], number, t, depth + 1))
+			return true;
+		t->n = start;
+	}
+	return false;
 }
 
-static int place_tensor(struct load *l, struct tensor *t, struct pending *p, struct error *err)
+/* A tensor that failed is told by its place: it has no name yet. */
+static const char *place_name(struct load *l, struct value *root, uint64_t number)
+{
+	_cleanup_text_ struct text t = TEXT_INIT;
+	const char *name = NULL;
+
+	if (find_place(root, number, &t, 0) && !text_bad(&t) && t.n)
+		name = arena_string(l->scratch, t.s, t.n);
+	return name ? name : "(the only one)";
+}
+
+static int place_tensor(struct load *l, struct tensor *t, const struct pending *p,
+			struct error *err)
 {
 	uint64_t last = p->offset, step, elements;
 	int e;
@@ -757,7 +817,7 @@ static int place_tensor(struct load *l, struct tensor *t, struct pending *p, str
 	if (e == 0)
 		e = tensor_check(t, err);
 	if (e < 0)
-		return tensor_failed(e, l, p, err);
+		return e;
 	if (!p->rare || !shape_elements(t->shape, t->ndim, &elements) || !elements)
 		return 0;
 	for (unsigned i = 0; i < t->ndim; i++)
@@ -765,8 +825,8 @@ static int place_tensor(struct load *l, struct tensor *t, struct pending *p, str
 		    __builtin_add_overflow(last, step, &last))
 			last = UINT64_MAX;
 	if (last >= p->rare->end)
-		return fail(err, EBADMSG, "%s: a tensor reaches past the view of storage '%s'",
-			    l->name, l->storages[p->storage].key);
+		return fail(err, EBADMSG, "tensor '%s' reaches past its view of storage '%s'",
+			    t->name, l->storages[p->storage].key);
 	return 0;
 }
 
@@ -920,14 +980,23 @@ static int quantise(struct load *l, struct tensor *t, const struct value *q, str
 }
 
 /* Scales are tensors that were made before the tensor they are for. */
-static int place_tensors(struct load *l, struct error *err)
+static int place_tensors(struct load *l, struct value *root, struct error *err)
 {
 	int e = 0;
 
 	for (size_t i = 0; i < l->n && e == 0; i++) {
-		e = place_tensor(l, &l->tensors[i], &l->pending[i], err);
-		if (e == 0 && l->pending[i].rare && l->pending[i].rare->quantizer)
-			e = quantise(l, &l->tensors[i], l->pending[i].rare->quantizer, err);
+		const struct pending *p = &l->pending[i];
+		struct tensor t = l->tensors[i];
+
+		e = place_tensor(l, &t, p, NULL);
+		if (e < 0) { /* once more, for the sentence */
+			t = l->tensors[i];
+			t.name = place_name(l, root, i);
+			return within(place_tensor(l, &t, p, err), err, l->name);
+		}
+		if (p->rare && p->rare->quantizer)
+			e = quantise(l, &t, p->rare->quantizer, err);
+		l->tensors[i] = t;
 	}
 	return e;
 }
@@ -942,10 +1011,10 @@ static int give_notes(struct load *l, struct torch_graph *g, struct error *err)
 
 		if (!l->left[k])
 			continue;
-		note = arena_printf(l->a, l->left[k] == 1
-				    ? "%s: %zu tensor %s is not shown; metadata.json describes it"
-				    : "%s: %zu tensors %s are not shown; metadata.json describes them",
-				    l->name, l->left[k], left_names[k]);
+		note = arena_printf(l->a, "%s: %zu of its tensors %s %s and not shown;"
+				    " metadata.json describes %s", l->name, l->left[k],
+				    l->left[k] == 1 ? "is" : "are", left_names[k],
+				    l->left[k] == 1 ? "it" : "them");
 		if (!note)
 			return no_memory(l, err);
 		g->notes[g->n_notes++] = note;
@@ -989,7 +1058,7 @@ static int load(struct load *l, uint64_t offset, struct torch_graph *g, struct e
 	if (e == 0)
 		e = find_storages(l, offset + p.size, err);
 	if (e == 0)
-		e = place_tensors(l, err);
+		e = place_tensors(l, p.root, err);
 	drop_pending(l);
 	if (e == 0)
 		e = value_copy(l->a, p.root, &g->root, err);
