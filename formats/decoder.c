@@ -11,6 +11,7 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/text.h"
+#include "join.h"
 
 #define DECODER(name) extern const struct decoder name##_decoder;
 #include "decoders.inc"
@@ -49,7 +50,22 @@ const char *entry_path(const struct bundle *b, const struct entry *e, struct are
 
 int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err)
 {
-	return c->decoder->decode(b, c, ret, err);
+	struct model *m, *o;
+	int r = c->decoder->decode(b, c, &m, err);
+
+	if (r < 0)
+		return r;
+	if (!c->optimizer) {
+		*ret = m;
+		return 0;
+	}
+	r = c->optimizer->decoder->decode(b, c->optimizer, &o, err);
+	if (r >= 0) {
+		r = model_join(m, o, ret, err);
+		arena_put(o->arena);
+	}
+	arena_put(m->arena);
+	return r;
 }
 
 /* ---- names of models over several files ---- */
@@ -244,6 +260,40 @@ static void search_dedupe(struct search *s)
 	s->n = k;
 }
 
+/* Hugging Face's Trainer: optimizer.pt (.bin of old) beside the weights. */
+static bool search_is_optimizer(const struct claim *c)
+{
+	const char *name = c->names[0] + strlen(c->folder);
+
+	return !strcmp(name, "optimizer.pt") || !strcmp(name, "optimizer.bin");
+}
+
+/* The claims are sorted: the first of a folder is the folder's model.  Its
+ * optimizer becomes a part of it. */
+static int search_join(struct search *s, struct error *err)
+{
+	struct claim *first = NULL;
+	size_t k = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct claim c = s->claims[i], *kept;
+
+		if (!first || strcmp(first->folder, c.folder))
+			first = &s->claims[k];
+		else if (first->rank > RANK_FILE && !first->optimizer && search_is_optimizer(&c)) {
+			kept = arena_alloc(s->a, sizeof *kept);
+			if (!kept)
+				return search_no_memory(s, err);
+			*kept = c;
+			first->optimizer = kept;
+			continue;
+		}
+		s->claims[k++] = c;
+	}
+	s->n = k;
+	return 0;
+}
+
 static int search_compare(const void *x, const void *y)
 {
 	const struct claim *p = x, *q = y;
@@ -284,6 +334,9 @@ int claims_find(const struct bundle *b, const char *format, struct arena *a,
 	search_dedupe(&s);
 	if (s.n)
 		qsort(s.claims, s.n, sizeof *s.claims, search_compare);
+	r = search_join(&s, err);
+	if (r < 0)
+		return r;
 	*ret = (struct claims){ s.claims, s.n, s.refusals, s.n_refusals };
 	return 0;
 }

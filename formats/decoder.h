@@ -21,6 +21,7 @@ struct claim { /* these entries of a bundle are one model */
 	const char *const *names; /* full entry names; names[0] is its head (an index, a header) */
 	size_t n;
 	int rank;                 /* of two claims in a folder the higher is the folder's model */
+	const struct claim *optimizer; /* its optimizer's file beside it (claims_find()); else NULL */
 };
 
 enum { /* ranks: what is shown at a folder's root (design.md, "What is where") */
@@ -76,6 +77,7 @@ struct claims {
  * claim of higher rank makes none of its own.  In a. */
 int claims_find(const struct bundle *b, const char *format, struct arena *a,
 		struct claims *ret, struct error *err);
+/* The model of a claim, with the optimizer that lies in a file beside it. */
 int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err);
 
 /* What a user named, opened: the bundle and its models. */
