@@ -249,6 +249,7 @@ static const char *view_refuses(const struct encoder *e, const struct tensor *t)
 {
 	const char *why = NULL;
 	size_t n = strlen(t->name);
+	uint64_t size;
 
 	if (n > VIEW_NAME_MAX)
 		return "its name is longer than 5,000 bytes";
@@ -256,6 +257,9 @@ static const char *view_refuses(const struct encoder *e, const struct tensor *t)
 		return "its name is not UTF-8";
 	if (e->holds(t, &why) == DTYPE_NONE)
 		return why;
+	/* t is what it was mapped to; an expanded one may have been nearly as large before. */
+	if (t->dtype != DTYPE_STRING && !dtype_bytes(t->dtype, tensor_elements(t), &size))
+		return "it is larger than a file can be";
 	return NULL;
 }
 

@@ -12,7 +12,7 @@ enum {
 	NPY_GROWTH = 21, /* room that numpy leaves for the first dimension to grow */
 };
 
-uint8_t npy_dtype(const struct tensor *t)
+static uint8_t npy_type(const struct tensor *t)
 {
 	switch (t->dtype) {
 	case DTYPE_QI8: case DTYPE_I4:
@@ -28,6 +28,15 @@ uint8_t npy_dtype(const struct tensor *t)
 		return t->dtype;
 	return dtype_table[t->dtype].is_float && dtype_casts(t->dtype, DTYPE_F32)
 		? DTYPE_F32 : DTYPE_NONE;
+}
+
+uint8_t npy_dtype(const struct tensor *t)
+{
+	uint8_t d = npy_type(t);
+	uint64_t n;
+
+	/* An expanded tensor can be so large that it cannot be widened. */
+	return d != DTYPE_NONE && dtype_bytes(d, tensor_elements(t), &n) ? d : DTYPE_NONE;
 }
 
 static unsigned npy_digits(uint64_t v)
@@ -48,7 +57,7 @@ size_t npy_header(const struct tensor *t, uint8_t *buf)
 	put_bytes(&o, magic, sizeof magic);
 	put_int(&o, 0, 2);
 	put_str(&o, "{'descr': '");
-	put_str(&o, dtype_table[npy_dtype(t)].numpy);
+	put_str(&o, dtype_table[npy_type(t)].numpy);
 	put_str(&o, "', 'fortran_order': False, 'shape': (");
 	put_list(&o, t->shape, t->ndim, ", ");
 	put_str(&o, t->ndim == 1 ? ",), }" : "), }");
@@ -67,7 +76,7 @@ static uint64_t npy_nbytes(const struct tensor *t)
 {
 	uint64_t n = 0;
 
-	(void)dtype_bytes(npy_dtype(t), tensor_elements(t), &n); /* at most 8 times what is there */
+	(void)dtype_bytes(npy_dtype(t), tensor_elements(t), &n); /* npy_dtype() has seen that it can */
 	return n;
 }
 

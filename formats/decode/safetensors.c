@@ -34,6 +34,7 @@ enum {
 	DIMS_MAX = 255,
 	FIRST = 4096,
 	SHOWN = 100, /* bytes of a name in a sentence */
+	NOTES_MAX = 20,
 };
 
 extern const struct decoder safetensors_decoder;
@@ -649,28 +650,57 @@ struct gathered {
 	size_t n, cap, files_cap;
 	struct value *metadata;
 	size_t metadata_cap;
+	uint32_t *keys;     /* of metadata by hash: number of the pair, and one; 0: free */
+	size_t slots;       /* a power of two; 0 before the second shard */
 	const char **notes;
 	size_t n_notes, notes_cap;
 	struct safetensors_origin *origin;
 };
 
-/* The value of a key in a map of strings; keys may hold NULs. */
-static const struct value *metadata_find(const struct value *map, const struct pair *p)
+/* The slot of a key: where it is, or the free one where it belongs. */
+static uint32_t *metadata_slot(const struct gathered *g, const char *s, size_t n)
 {
-	for (uint32_t i = 0; i < map->n; i++) {
-		const struct value *key = map->items[2 * i];
+	size_t i = hash_memory(s, n).lo & (g->slots - 1);
 
-		if (key->n == p->key_size && !memcmp(key->s, p->key, p->key_size))
-			return map->items[2 * i + 1];
+	for (; g->keys[i]; i = (i + 1) & (g->slots - 1)) {
+		const struct value *key = g->metadata->items[2 * (g->keys[i] - 1)];
+
+		if (key->n == n && !memcmp(key->s, s, n))
+			break;
 	}
-	return NULL;
+	return &g->keys[i];
+}
+
+/* Room for n more keys; not needed, and not made, for a single file. */
+static int metadata_grow(struct gathered *g, size_t n)
+{
+	size_t slots = g->slots ? g->slots : 64;
+
+	while (slots / 2 < g->metadata->n + n)
+		slots *= 2;
+	if (slots == g->slots)
+		return 0;
+	g->keys = arena_array(g->scratch, slots, sizeof *g->keys);
+	if (!g->keys)
+		return -ENOMEM;
+	g->slots = slots;
+	for (uint32_t i = 0; i < g->metadata->n; i++) {
+		const struct value *key = g->metadata->items[2 * i];
+
+		*metadata_slot(g, key->s, key->n) = i + 1;
+	}
+	return 0;
 }
 
 static int add_note(struct gathered *g, const char *path, const struct pair *p)
 {
-	const char **list = arena_grow(g->a, g->notes, &g->notes_cap, g->n_notes + 1, sizeof *list);
-	const char *note = arena_printf(g->a, "%s: '%.*s' in its __metadata__ is not what an earlier "
-					"shard says, and is not shown", path, shown(p->key_size), p->key);
+	const char **list, *note;
+
+	if (g->n_notes == NOTES_MAX)
+		return 0;
+	list = arena_grow(g->a, g->notes, &g->notes_cap, g->n_notes + 1, sizeof *list);
+	note = arena_printf(g->a, "%s: '%.*s' in its __metadata__ is not what an earlier shard "
+			    "says, and is not shown", path, shown(p->key_size), p->key);
 
 	if (!list || !note)
 		return -ENOMEM;
@@ -698,7 +728,23 @@ static int add_pair(struct gathered *g, const struct pair *p)
 	return 0;
 }
 
-/* The metadata of all shards together; the first to say a key is right. */
+/* A pair of a second or later shard: the first to say a key is right. */
+static int merge_pair(struct gathered *g, const char *path, const struct pair *p)
+{
+	uint32_t *slot = metadata_slot(g, p->key, p->key_size);
+	const struct value *old;
+
+	if (!*slot) {
+		*slot = g->metadata->n + 1;
+		return add_pair(g, p);
+	}
+	old = g->metadata->items[2 * (*slot - 1) + 1];
+	if (old->n == p->value_size && !memcmp(old->s, p->value, p->value_size))
+		return 0;
+	return add_note(g, path, p);
+}
+
+/* The metadata of all shards together. */
 static int add_metadata(struct gathered *g, const struct header *h, struct error *err)
 {
 	bool first = !g->metadata;
@@ -708,17 +754,10 @@ static int add_metadata(struct gathered *g, const struct header *h, struct error
 		return 0;
 	if (first)
 		g->metadata = value_map(g->a, 0);
-	if (!g->metadata)
+	if (!g->metadata || (!first && metadata_grow(g, h->n_pairs) < 0))
 		return no_memory(h->path, err);
-	for (size_t i = 0; i < h->n_pairs && r >= 0; i++) {
-		const struct pair *p = &h->pairs[i];
-		const struct value *old = first ? NULL : metadata_find(g->metadata, p);
-
-		if (!old)
-			r = add_pair(g, p);
-		else if (old->n != p->value_size || memcmp(old->s, p->value, p->value_size))
-			r = add_note(g, h->path, p);
-	}
+	for (size_t i = 0; i < h->n_pairs && r >= 0; i++)
+		r = first ? add_pair(g, &h->pairs[i]) : merge_pair(g, h->path, &h->pairs[i]);
 	return r < 0 ? no_memory(h->path, err) : 0;
 }
 
