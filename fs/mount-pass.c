@@ -165,6 +165,17 @@ void passes_init(struct mount *m)
 		m->passes.depth = 2;
 }
 
+void passes_free(struct mount *m)
+{
+	for (size_t i = 0; i < PASS_BUCKETS; i++)
+		while (m->passes.buckets[i]) {
+			struct pass *p = m->passes.buckets[i];
+
+			m->passes.buckets[i] = p->next;
+			free(p);
+		}
+}
+
 /* The file that h is, whole and unchanged so far; -1: it is not one. */
 static int whole_file(const struct handle *h)
 {

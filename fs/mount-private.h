@@ -25,16 +25,22 @@ struct text;
 /* ---- open files ---- */
 
 struct handle {
+	struct handle *next, **prev; /* of all that are open; protected by mount.lock */
+	struct mount *mount;
 	struct range data;
 	struct arena *arena;
+	struct node *dir;       /* of an open directory, which has none of the rest */
 	uint64_t ino;
 	atomic_uint refs;       /* the kernel's, and one for each parked read */
 	bool pass;              /* counted in the table of mount-pass.c */
-	bool ahead;             /* reads may be faults; it is no stranger's */
-	_Atomic uint64_t window; /* mount-ahead.c: which window the faults were in */
-	atomic_uint faults, run;
+	/* mount-ahead.c: faults in each part of the file; NULL: none so far */
+	_Atomic unsigned char *_Atomic parts;
+	atomic_uint filled;     /* parts that were asked for */
 };
 void handle_put(struct handle *h);
+/* Those whose RELEASE never came: the kernel drops what it had not sent yet
+ * when a mount goes. */
+void handles_free(struct mount *m);
 
 /* ---- mount-pass.c ---- */
 
@@ -53,6 +59,7 @@ struct passes {
 	atomic_ulong opens;
 };
 void passes_init(struct mount *m);
+void passes_free(struct mount *m);
 /* The requests and replies of the session go through these. */
 extern const struct fuse_custom_io pass_io;
 /* The reply to INIT is being made by this thread. */
@@ -93,12 +100,14 @@ bool lane_end(struct lane *l, int timeout_ms);
 /* ---- mount-ahead.c ---- */
 
 struct ahead;
-struct ahead *ahead_new(struct mount *m, unsigned step_kib); /* NULL: not available */
-/* A read of h came in: was it a fault, and should what follows be fetched? */
+/* step_kib is what one readahead(2) may ask for.  NULL: no memory, no thread. */
+struct ahead *ahead_new(struct mount *m, unsigned step_kib, dev_t dev);
+/* A read of h came in: was it a fault, and should what is around it be fetched? */
 void ahead_note(struct ahead *a, struct handle *h, uint64_t offset, size_t size);
 /* Close what is open of the mount and open nothing for a while. */
 void ahead_pause(struct ahead *a);
-void ahead_free(struct ahead *a);
+void ahead_free(struct ahead *a); /* NULL is fine, in all three */
+uint64_t ahead_bytes(const struct ahead *a); /* asked for so far */
 
 /* ---- mount.c and mount-session.c ---- */
 
@@ -112,8 +121,9 @@ struct mount {
 	struct lane lane;
 	struct ahead *_Atomic ahead;
 
-	pthread_mutex_t lock;   /* guards the two below */
+	pthread_mutex_t lock;   /* guards what is below, down to the empty line */
 	pthread_cond_t changed;
+	struct handle *handles;
 	bool connected;         /* the kernel has the reply to INIT */
 	bool ended;             /* the loop has ended */
 

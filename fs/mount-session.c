@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../cache/bundle.h"
@@ -147,17 +148,14 @@ static bool wait_connected(struct mount *m)
 
 /* The kernel's own limit of 128 KiB cannot be raised through the connection;
  * it also sets it again when it gets the reply to INIT, so this comes after. */
-static unsigned raise_read_ahead(struct mount *m)
+static unsigned raise_read_ahead(struct mount *m, const struct mountpoint *where)
 {
-	struct mountpoint where = { 0 };
 	char path[100], text[16];
 	_cleanup_close_ int fd = -1;
 	int n;
 
-	(void)snprintf(where.path, sizeof where.path, "%s", m->options->mountpoint);
-	mountpoint_refresh(&where);
-	(void)snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", where.major,
-		       where.minor);
+	(void)snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", where->major,
+		       where->minor);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	n = snprintf(text, sizeof text, "%d", READ_AHEAD_KIB);
 	if (fd >= 0 && write(fd, text, (size_t)n) == n)
@@ -170,10 +168,14 @@ static unsigned raise_read_ahead(struct mount *m)
 static void *set_up(void *arg)
 {
 	struct mount *m = arg;
+	struct mountpoint where = { 0 };
 
 	if (!wait_connected(m))
 		return NULL;
-	atomic_store(&m->ahead, ahead_new(m, raise_read_ahead(m)));
+	(void)snprintf(where.path, sizeof where.path, "%s", m->options->mountpoint);
+	mountpoint_refresh(&where);
+	atomic_store(&m->ahead, ahead_new(m, raise_read_ahead(m, &where),
+					  makedev(where.major, where.minor)));
 	if (!atomic_load(&m->passes.offered))
 		tree_say(m->tree, "info", "passthrough is not used, files are read through the "
 			 "daemon: it needs Linux 6.9");
@@ -202,6 +204,8 @@ static void write_stats(void *ctx, struct text *ret)
 	       atomic_load(&m->lane.parked));
 	metric(ret, "passthrough_opens_total", "Files opened that the kernel reads by itself.",
 	       atomic_load(&m->passes.opens));
+	metric(ret, "read_ahead_bytes_total", "Bytes read ahead for programs that fault pages in.",
+	       ahead_bytes(atomic_load(&m->ahead)));
 	metric(ret, "errors_total", "Opens and reads that failed.", atomic_load(&m->errors));
 }
 
@@ -312,6 +316,8 @@ static bool mount_end(struct mount *m)
 	tree_on_stats(m->tree, NULL, NULL);
 	if (stuck)
 		return true;
+	handles_free(m);
+	passes_free(m);
 	if (m->session)
 		fuse_session_destroy(m->session);
 	pthread_key_delete(m->buffer);

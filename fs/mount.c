@@ -125,6 +125,72 @@ static void do_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
+/* ---- what is open ---- */
+
+/* takes arena and dir, whichever it is given */
+static struct handle *handle_new(struct mount *m, uint64_t ino, const struct opening *o,
+				 struct node *dir)
+{
+	struct handle *h = calloc(1, sizeof *h);
+
+	if (!h) {
+		if (o)
+			arena_put(o->arena);
+		node_forget(m->tree, dir, 1);
+		return NULL;
+	}
+	h->mount = m;
+	h->ino = ino;
+	h->dir = dir;
+	if (o) {
+		h->data = o->data;
+		h->arena = o->arena;
+	}
+	atomic_init(&h->refs, 1);
+	lock_scope(&m->lock);
+	h->next = m->handles;
+	h->prev = &m->handles;
+	if (h->next)
+		h->next->prev = &h->next;
+	m->handles = h;
+	return h;
+}
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+static void handle_free(struct handle *h)
+{
+	node_forget(h->mount->tree, h->dir, 1);
+	arena_put(h->arena);
+	free(atomic_load(&h->parts));
+	free(h);
+}
+
+void handle_put(struct handle *h)
+{
+	if (atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
+	pthread_mutex_lock(&h->mount->lock);
+	*h->prev = h->next;
+	if (h->next)
+		h->next->prev = h->prev;
+	pthread_mutex_unlock(&h->mount->lock);
+	handle_free(h);
+}
+
+void handles_free(struct mount *m)
+{
+	while (m->handles) {
+		struct handle *h = m->handles;
+
+		m->handles = h->next;
+		handle_free(h);
+	}
+}
+
 /* ---- directories ---- */
 
 struct page { /* of a listing */
@@ -184,8 +250,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 	int r = buf ? 0 : -ENOMEM;
 
 	if (r == 0 && page_dots(&p, ino, at))
-		r = node_list(m->tree, (struct node *)(uintptr_t)fi->fh, at > DOTS ? at - DOTS : 0,
-			      page_fill, &p);
+		r = node_list(m->tree, handle_of(fi)->dir, at > DOTS ? at - DOTS : 0, page_fill, &p);
 	if (r == 0)
 		fuse_reply_buf(req, buf, p.n);
 	else
@@ -209,35 +274,27 @@ static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct mount *m = mount_of(req);
 	struct node *n;
 	int r = node_of_ino(m->tree, ino, &n);
+	struct handle *h = r == 0 ? handle_new(m, ino, NULL, n) : NULL;
 
-	if (r < 0) {
-		fuse_reply_err(req, -r);
+	if (!h) {
+		fuse_reply_err(req, r < 0 ? -r : ENOMEM);
 		return;
 	}
-	fi->fh = (uintptr_t)n;
+	fi->fh = (uintptr_t)h;
 	fi->cache_readdir = 1;
 	fi->keep_cache = 1;
 	if (fuse_reply_open(req, fi) == -ENOENT) /* who asked is gone */
-		node_drop(m->tree, &n);
+		handle_put(h);
 }
 
 static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
-
-	node_forget(m->tree, (struct node *)(uintptr_t)fi->fh, 1);
+	(void)mount_of(req);
+	handle_put(handle_of(fi));
 	fuse_reply_err(req, 0);
 }
 
 /* ---- files ---- */
-
-void handle_put(struct handle *h)
-{
-	if (atomic_fetch_sub(&h->refs, 1) != 1)
-		return;
-	arena_put(h->arena);
-	free(h);
-}
 
 int mount_failed(struct mount *m, int r, const struct error *err)
 {
@@ -260,19 +317,6 @@ static void note_replaced(struct mount *m, const struct handle *h)
 			 "%s: another file has taken its place; the mount shows the old one", s->path);
 }
 
-static struct handle *handle_new(const struct opening *o, uint64_t ino)
-{
-	struct handle *h = calloc(1, sizeof *h);
-
-	if (!h)
-		return NULL;
-	h->data = o->data;
-	h->arena = o->arena;
-	h->ino = ino;
-	atomic_init(&h->refs, 1);
-	return h;
-}
-
 static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret, struct handle **ret_handle)
 {
 	struct error err = { 0 };
@@ -285,12 +329,8 @@ static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret, struc
 	node_drop(m->tree, &n);
 	if (r < 0)
 		return -mount_failed(m, r, &err);
-	*ret_handle = handle_new(ret, ino);
-	if (!*ret_handle) {
-		arena_put(ret->arena);
-		return -ENOMEM;
-	}
-	return 0;
+	*ret_handle = handle_new(m, ino, ret, NULL);
+	return *ret_handle ? 0 : -ENOMEM;
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -324,7 +364,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = mount_of(req);
-	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+	struct handle *h = handle_of(fi);
 
 	pass_release(m, h);
 	handle_put(h);
@@ -371,7 +411,7 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	struct mount *m = mount_of(req);
-	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+	struct handle *h = handle_of(fi);
 	uint64_t at = offset < 0 ? UINT64_MAX : (uint64_t)offset;
 	void *buf;
 	size_t n;
@@ -382,6 +422,7 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		fuse_reply_buf(req, NULL, 0);
 		return;
 	}
+	ahead_note(atomic_load(&m->ahead), h, at, size);
 	if (size > h->data.size - at)
 		size = (size_t)(h->data.size - at);
 	if (!range_want(h->data, at, size)) {

@@ -680,6 +680,57 @@ int node_readlink(struct tree *t, const struct node *n, const char **ret)
 	return 0;
 }
 
+/* The directory that a file's index is. */
+static void path_folder(const struct node *n, struct text *ret)
+{
+	const struct shown *s = n->shown;
+
+	if (n->kind == KIND_HIDDEN)
+		text_str(ret, ".modelfs/native/");
+	if (n->kind == KIND_CONTROL)
+		text_str(ret, ".modelfs/");
+	if (n->kind == KIND_NATIVE || !s)
+		return;
+	text_str(ret, s->folder);
+	if (n->kind == KIND_TENSORS)
+		text_str(ret, "tensors/");
+	if (n->kind == KIND_NPY)
+		text_str(ret, "npy/");
+	if (n->kind == KIND_VIEW)
+		text_printf(ret, "views/%s/", n->view->name);
+	if (n->kind == KIND_ITEM && n->item == ITEM_TAG)
+		text_str(ret, "views/");
+	if (n->kind != KIND_STATE && (n->kind != KIND_ITEM || n->item < ITEM_GROUPS ||
+				      n->item == ITEM_TAG))
+		return;
+	text_str(ret, "optimizer/");
+	if (s->keys)
+		text_printf(ret, "%s/", s->keys->paths[n->optimizer]);
+	if (n->kind == KIND_STATE)
+		text_str(ret, "state/");
+}
+
+int node_path(struct tree *t, const struct node *n, struct text *ret)
+{
+	_cleanup_arena_ struct arena *hold = NULL;
+	struct index ix;
+	int r;
+
+	if (node_is_dir(n))
+		return -EISDIR;
+	path_folder(n, ret);
+	if (n->kind == KIND_CONTROL || n->kind == KIND_ITEM) {
+		text_str(ret, n->kind == KIND_ITEM ? item_names[n->item] : control_names[n->item]);
+		return text_bad(ret) ? -ENOMEM : 0;
+	}
+	r = node_index(t, n, &ix, &hold, NULL);
+	if (r < 0)
+		return r;
+	text_str(ret, index_path(&ix, n->spot.pos));
+	text_str(ret, ix.suffix);
+	return text_bad(ret) ? -ENOMEM : 0;
+}
+
 /* ---- opening ---- */
 
 static int open_tensor(const struct node *n, struct opening *ret, struct error *err)

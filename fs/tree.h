@@ -53,6 +53,8 @@ bool node_is_dir(const struct node *n);
 int node_stat(struct tree *t, const struct node *n, struct stat *ret);
 /* Does it change while mounted (.modelfs/status, stats)?  Then nothing of it is to be cached. */
 bool node_volatile(const struct node *n);
+/* The path of a file below the root. 0 or -errno. */
+int node_path(struct tree *t, const struct node *n, struct text *ret);
 int node_readlink(struct tree *t, const struct node *n, const char **ret);
 
 /* Entries of a directory from position `at` (0: the start) on: fn is called
