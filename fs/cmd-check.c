@@ -58,19 +58,22 @@ static void found_printf(struct findings *f, const char *kind, const char *forma
 	found(f, kind, s ? s : "out of memory");
 }
 
-/* A decoder's: it may speak of a tensor without saying whose. */
+/* A decoder's sentence: it may speak of a tensor without saying whose. */
+static void found_of_model(struct findings *f, const char *kind, const char *sentence)
+{
+	if (strstr(sentence, f->head))
+		found(f, kind, sentence);
+	else
+		found_printf(f, kind, "%s: %s", f->head, sentence);
+}
+
 static void found_breach(void *ctx, const char *sentence)
 {
-	struct findings *f = ctx;
-
-	if (strstr(sentence, f->head))
-		found(f, "error", sentence);
-	else
-		found_printf(f, "error", "%s: %s", f->head, sentence);
+	found_of_model(ctx, "error", sentence);
 }
 
 /* Which of a pickle's imports would run something that is not known to be harmless. */
-static void check_globals(struct findings *f, const struct model *m, const char *head)
+static void check_globals(struct findings *f, const struct model *m)
 {
 	for (size_t i = 0; i < m->n_globals; i++) {
 		const char *name = strchr(m->globals[i], '\n');
@@ -81,14 +84,13 @@ static void check_globals(struct findings *f, const struct model *m, const char 
 		module = strndup(m->globals[i], (size_t)(name - m->globals[i]));
 		if (!module || pickle_unsafe(module, name + 1))
 			found_printf(f, "unsafe", "%s: unpickling it would import %s.%s, which is "
-				     "not known to be harmless (modelfs runs nothing)", head,
+				     "not known to be harmless (modelfs runs nothing)", f->head,
 				     module ? module : "?", name + 1);
 	}
 }
 
 static void check_model(struct findings *f, const struct bundle *b, const struct claim *c)
 {
-	const char *head = c->names[0];
 	struct error err = { 0 };
 	struct model *m;
 
@@ -96,12 +98,12 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 		found(f, "error", err.text);
 		return;
 	}
-	f->head = head;
+	f->head = c->names[0];
 	if (c->decoder->check && c->decoder->check(m, found_breach, f, &err) < 0)
 		found(f, "error", err.text);
-	check_globals(f, m, head);
+	check_globals(f, m);
 	for (size_t i = 0; i < m->n_notes; i++)
-		found_printf(f, "note", "%s: %s", head, m->notes[i]);
+		found_of_model(f, "note", m->notes[i]);
 	arena_put(m->arena);
 }
 

@@ -197,6 +197,8 @@ static void info_largest_text(struct text *out, const struct info *info)
 
 static void info_optimizer(struct text *out, const struct model *m, const struct info *info)
 {
+	uint64_t groups = 0;
+
 	if (m->n_optimizers == 0)
 		return;
 	info_label(out, "optimizer");
@@ -206,13 +208,12 @@ static void info_optimizer(struct text *out, const struct model *m, const struct
 	text_str(out, ", ");
 	info_size(out, info->optimizer.bytes);
 	for (size_t i = 0; i < m->n_optimizers; i++) {
-		const struct value *groups = m->optimizers[i].param_groups;
+		const struct value *list = m->optimizers[i].param_groups;
 
-		if (!groups || groups->kind != VALUE_LIST)
-			continue;
-		text_str(out, ", ");
-		info_number(out, groups->n, "parameter group");
+		groups += list && list->kind == VALUE_LIST ? list->n : 0;
 	}
+	text_str(out, ", ");
+	info_number(out, groups, "parameter group");
 	text_char(out, '\n');
 }
 
@@ -229,24 +230,19 @@ static void info_cut(struct text *s)
 	text_str(s, "...");
 }
 
-static void info_pair(struct text *out, const struct value *key, const struct value *v)
+/* The beginning of v's JSON; of a string that is a key only its text. */
+static void info_value(struct text *out, const struct value *v, bool key)
 {
 	static const struct json_style line = { .pretty = false };
-	_cleanup_text_ struct text k = TEXT_INIT, t = TEXT_INIT;
+	_cleanup_text_ struct text t = TEXT_INIT;
 	struct error err;
 
-	if (key->kind == VALUE_STRING)
-		text_add(&k, key->s, key->n);
-	else if (value_to_json(key, &line, &k, &err) < 0)
-		text_str(&k, "?");
-	if (value_to_json(v, &line, &t, &err) < 0)
+	if (key && v->kind == VALUE_STRING)
+		text_add(&t, v->s, v->n);
+	else if (value_to_json(v, &line, &t, &err) < 0)
 		text_str(&t, err.text);
-	info_cut(&k);
 	info_cut(&t);
-	text_shown(out, k.s ? k.s : "");
-	text_str(out, " = ");
 	text_shown(out, t.s ? t.s : "");
-	text_char(out, '\n');
 }
 
 static void info_metadata(struct text *out, const struct value *metadata)
@@ -259,13 +255,17 @@ static void info_metadata(struct text *out, const struct value *metadata)
 		metadata = value_mapping(metadata);
 	if (metadata->kind != VALUE_MAP) {
 		info_label(out, label);
-		text_printf(out, "%s\n", value_kind_name(metadata));
+		info_value(out, metadata, false);
+		text_char(out, '\n');
 		return;
 	}
 	for (uint32_t i = 0; i < metadata->n; i++) {
 		info_label(out, label);
 		label = "";
-		info_pair(out, metadata->items[2 * i], metadata->items[2 * i + 1]);
+		info_value(out, metadata->items[2 * i], true);
+		text_str(out, " = ");
+		info_value(out, metadata->items[2 * i + 1], false);
+		text_char(out, '\n');
 	}
 }
 
