@@ -19,6 +19,8 @@
 
 #include "../cache/pool.h"
 
+enum { LANE_BUSY = 16 };
+
 int lane_init(struct lane *l)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -67,6 +69,11 @@ static void job_run(void *arg)
 	int error = EINTR;
 	void *buf = NULL;
 
+	if (j->fn) {
+		j->fn(j->handle);
+		job_end(j);
+		return;
+	}
 	if (job_wanted(j))
 		mount_read(j->mount, j->handle, j->offset, j->size, &buf, &n, &error);
 	if (job_claim(&j->mount->lane, j)) {
@@ -155,6 +162,30 @@ void lane_park(struct mount *m, fuse_req_t req, struct handle *h, uint64_t offse
 			fuse_reply_err(req, ENOMEM);
 		job_end(j);
 	}
+}
+
+void lane_do(struct mount *m, void (*fn)(struct handle *h), struct handle *h)
+{
+	struct lane *l = &m->lane;
+	struct job *j = calloc(1, sizeof *j);
+	bool busy;
+
+	if (!j)
+		return;
+	*j = (struct job){ .mount = m, .handle = h, .fn = fn, .answered = true };
+	pthread_mutex_lock(&l->lock);
+	busy = l->n >= LANE_BUSY || l->ending;
+	if (!busy) {
+		j->next = l->jobs;
+		l->jobs = j;
+		l->n++;
+		atomic_fetch_add(&h->refs, 1);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (busy)
+		free(j);
+	else if (pool_add(l->pool, job_run, j) < 0)
+		job_end(j);
 }
 
 bool lane_end(struct lane *l, int timeout_ms)

@@ -80,6 +80,7 @@ struct job {
 	size_t size;
 	uint64_t serial;
 	pid_t asker;
+	void (*fn)(struct handle *h); /* it is no read, but this */
 	bool answered;          /* protected by lane.lock */
 };
 struct lane {
@@ -94,6 +95,9 @@ struct lane {
 int lane_init(struct lane *l);
 /* Read [offset, offset + size) of h and answer req from another thread. */
 void lane_park(struct mount *m, fuse_req_t req, struct handle *h, uint64_t offset, size_t size);
+/* Call fn(h) from another thread, h being held meanwhile; dropped when that thread
+ * pool is busy, so only for what may be left undone. */
+void lane_do(struct mount *m, void (*fn)(struct handle *h), struct handle *h);
 /* No new jobs; true when all have ended within timeout_ms. */
 bool lane_end(struct lane *l, int timeout_ms);
 
@@ -115,7 +119,6 @@ struct mount {
 	struct tree *tree;
 	struct fuse_session *session;
 	const struct mount_options *options;
-	bool covers;            /* the source lies below the mount point */
 	pthread_key_t buffer;   /* of each thread that reads */
 	struct passes passes;
 	struct lane lane;
@@ -127,6 +130,9 @@ struct mount {
 	bool connected;         /* the kernel has the reply to INIT */
 	bool ended;             /* the loop has ended */
 
+	const struct source *_Atomic looked_at; /* which name was looked at last, */
+	atomic_llong looked_ms; /* and when: note_replaced() */
+	_Atomic dev_t dev;      /* of the mount; 0 until it is ready */
 	atomic_ulong requests, reads, read_bytes, errors;
 };
 

@@ -174,8 +174,8 @@ static void *set_up(void *arg)
 		return NULL;
 	(void)snprintf(where.path, sizeof where.path, "%s", m->options->mountpoint);
 	mountpoint_refresh(&where);
-	atomic_store(&m->ahead, ahead_new(m, raise_read_ahead(m, &where),
-					  makedev(where.major, where.minor)));
+	m->dev = makedev(where.major, where.minor);
+	atomic_store(&m->ahead, ahead_new(m, raise_read_ahead(m, &where), m->dev));
 	if (!atomic_load(&m->passes.offered))
 		tree_say(m->tree, "info", "passthrough is not used, files are read through the "
 			 "daemon: it needs Linux 6.9");
@@ -298,14 +298,6 @@ static int mount_and_serve(struct mount *m, struct error *err)
 	return r;
 }
 
-static bool covers(const struct tree *t, const char *mountpoint)
-{
-	size_t n = strlen(mountpoint);
-	const char *path = tree_source(t)->path;
-
-	return !strncmp(path, mountpoint, n) && (!path[n] || path[n] == '/' || n == 1);
-}
-
 /* The daemon ends; what still runs may go on reading from m until it is gone. */
 static bool mount_end(struct mount *m)
 {
@@ -339,7 +331,6 @@ int mount_serve(struct tree *t, const struct mount_options *o, bool *ret_stuck, 
 	}
 	m->tree = t;
 	m->options = o;
-	m->covers = covers(t, o->mountpoint);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->changed, NULL);
 	passes_init(m);

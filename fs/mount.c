@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../cache/local.h"
@@ -306,15 +307,35 @@ int mount_failed(struct mount *m, int r, const struct error *err)
 	return r == -ENOMEM || r == -ELOOP || r == -EISDIR ? -r : EIO;
 }
 
-/* A name that leads to another file now is worth a line.  Not when the name is
- * below the mount itself: then it leads here. */
-static void note_replaced(struct mount *m, const struct handle *h)
+/* A name that leads to another file now is worth a line.  Not when it leads
+ * back here: a mount may cover its source. */
+static void look_at_name(struct handle *h)
 {
-	const struct source *s = m->covers || !h->data.size ? NULL : range_source(h->data);
+	struct mount *m = h->mount;
+	const struct source *s = range_source(h->data);
+	struct stat st;
 
-	if (s && source_replaced(s))
+	if (stat(s->path, &st) == 0 && st.st_dev != m->dev && source_replaced(s))
 		tree_say(m->tree, "warning",
 			 "%s: another file has taken its place; the mount shows the old one", s->path);
+}
+
+/* Names are looked at when a file is opened, each at most ten times a second,
+ * and by a thread that takes no requests: the name may lead into this mount. */
+static void note_replaced(struct mount *m, struct handle *h)
+{
+	const struct source *s = h->data.size ? range_source(h->data) : NULL;
+	struct timespec t;
+	int64_t now;
+
+	if (!s)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t); /* cannot fail */
+	now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	if (atomic_exchange(&m->looked_at, s) == s && now - atomic_load(&m->looked_ms) < 100)
+		return;
+	atomic_store(&m->looked_ms, now);
+	lane_do(m, look_at_name, h);
 }
 
 static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret, struct handle **ret_handle)
@@ -349,7 +370,8 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -r);
 		return;
 	}
-	note_replaced(m, h);
+	if (!o.volatile_)
+		note_replaced(m, h);
 	fi->fh = (uintptr_t)h;
 	if (o.volatile_)
 		fi->direct_io = 1;

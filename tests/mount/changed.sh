@@ -24,6 +24,7 @@ cmp mnt/n.safetensors kept || wrong "the replaced native file is not served on"
 cmp mnt/tensors/block.30.weight <(tensor 30 65536) || wrong "a tensor of a replaced file differs"
 sleep 0.2
 cat mnt/tensors/block.31.weight >/dev/null
+for i in $(seq 40); do grep -q warning mnt/.modelfs/status && break; sleep 0.05; done
 grep -q "^warning: $T/n.safetensors: .*taken its place" mnt/.modelfs/status || wrong "status: $(cat mnt/.modelfs/status)"
 umount_ mnt
 
