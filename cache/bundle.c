@@ -8,10 +8,17 @@
 
 #include "arena.h"
 #include "error.h"
+#include "stream.h"
+#include "tar.h"
 #include "zip.h"
 
 /* One line each, as in cache/meson.build. */
 const struct container *const containers[] = {
+	&gzip_container,
+	&zstd_container,
+	&xz_container,
+	&bzip2_container,
+	&tar_container,
 	&zip_container,
 	NULL,
 };

@@ -14,7 +14,8 @@
  * is of the header's bytes with the sum itself as spaces; old programs took
  * bytes as signed.  Headers of the types 'L' and 'K' (GNU), 'x' and 'g' (pax)
  * hold a long name, a long link and "LENGTH key=value\n" for the next member.
- * The end is a block of zeros (two, but the second is often lost).
+ * The end is a block of zeros (two, but the second is often lost), and zeros are
+ * all that may follow.
  *
  * Of two members with one name the later one is the one.  Links to members are
  * the members' bytes; other symlinks are shown as links.  Folders, FIFOs and
@@ -42,6 +43,7 @@ enum {
 	BLOCK = 512,
 	NAME_MOST = 4096,       /* Linux opens no longer path */
 	EXTENDED_MOST = 1 << 20, /* a pax header; it may hold other things than names */
+	REST = 64 << 10,
 	LINKS = 16,             /* symlinks from one to the next */
 	EMPTY_MOST = 64 << 10,  /* zeros that are taken for an empty archive */
 	LOG_MOST = 16 << 20,     /* headers of 30,000 members; more are not kept */
@@ -493,6 +495,27 @@ static int read_header(struct tar *t, const uint8_t h[BLOCK], uint64_t *at, stru
 	return r;
 }
 
+/* Behind the end there are zeros: programs write whole tapes' blocks.  What else
+ * is there would be seen by other programs that read on, or from the end. */
+static int check_rest(const struct tar *t, uint64_t at, struct error *err)
+{
+	_cleanup_free_ uint8_t *buf = malloc(REST);
+	size_t got;
+
+	if (!buf)
+		return no_memory(t, err);
+	for (; at < t->data.size; at += got) {
+		int r = range_read(t->data, at, REST, buf, &got, err);
+
+		if (r < 0)
+			return within(r, err, t->name);
+		if (!is_zero(buf, got))
+			return fail(err, EOPNOTSUPP, "%s: something follows the end of the tar, between byte %"
+				    PRIu64 " and %" PRIu64, t->name, at, at + got);
+	}
+	return 0;
+}
+
 static int read_members(struct tar *t, struct error *err)
 {
 	uint8_t h[BLOCK];
@@ -507,7 +530,7 @@ static int read_members(struct tar *t, struct error *err)
 		if (r < 0)
 			return r;
 		if (is_zero(h, BLOCK))
-			return 0;
+			return t->replay ? 0 : check_rest(t, at, err);
 		r = read_header(t, h, &at, err);
 		if (r < 0)
 			return r;
