@@ -203,8 +203,8 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 		if (r < 0 && !refused.code) {
 			refused = why;
 		} else if (r > 0 && found) {
-			(void)fail(&why, EBADMSG, "%s: it is both %s and %s; say which with --format",
-				   entry_path(s->b, e, s->a), found->name, d->name);
+			(void)fail(&why, EBADMSG, "%s: it is both %s and %s; say which with "
+				   "--format", entry_path(s->b, e, s->a), found->name, d->name);
 			return search_refuse(s, e, &why, err);
 		} else if (r > 0) {
 			found = d;
@@ -214,8 +214,8 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 	if (found)
 		return search_add(s, e, &c, err);
 	if (search_is_lfs(first, n))
-		(void)fail(&refused, EBADMSG, "%s: a Git LFS pointer, the file itself was not fetched "
-			   "(git lfs pull does that)", entry_path(s->b, e, s->a));
+		(void)fail(&refused, EBADMSG, "%s: a Git LFS pointer, the file itself was not "
+			   "fetched (git lfs pull does that)", entry_path(s->b, e, s->a));
 	return refused.code ? search_refuse(s, e, &refused, err) : 0;
 }
 

@@ -142,8 +142,8 @@ static int view_size(const struct view_option *o, const struct piece *v, uint64_
 		r = size_parse(buf, ret);
 	}
 	if (r < 0 || !*ret)
-		return fail(err, ENOENT, "view '%s': %s=%.*s is not a size; it is a number of bytes "
-			    "over 0, such as 2GB (2 x 10^9), 500MB, 2GiB or 100000",
+		return fail(err, ENOENT, "view '%s': %s=%.*s is not a size; it is a number of "
+			    "bytes over 0, such as 2GB (2 x 10^9), 500MB, 2GiB or 100000",
 			    v->name, o->name, (int)(v->n < 100 ? v->n : 100), v->s);
 	return 0;
 }
@@ -219,7 +219,8 @@ int view_parse(const struct model *m, const char *name, const struct encoder **r
 			return view_no_option(e, &key, err);
 		for (size_t i = 0; i < n_seen; i++)
 			if (seen[i] == o)
-				return fail(err, ENOENT, "view '%s': %s= is given twice", name, o->name);
+				return fail(err, ENOENT, "view '%s': %s= is given twice", name,
+					    o->name);
 		if (n_seen < sizeof seen / sizeof *seen)
 			seen[n_seen++] = o;
 		r = view_set(o, &value, &s, err);

@@ -76,7 +76,7 @@ static uint64_t npy_nbytes(const struct tensor *t)
 {
 	uint64_t n = 0;
 
-	(void)dtype_bytes(npy_dtype(t), tensor_elements(t), &n); /* npy_dtype() has seen that it can */
+	(void)dtype_bytes(npy_type(t), tensor_elements(t), &n); /* npy_dtype() has looked */
 	return n;
 }
 
@@ -114,8 +114,8 @@ static int npy_unpack(const struct tensor *t, struct arena *a, struct range pack
 	if (!r.blob)
 		return fail(err, ENOMEM, "no memory");
 	if (!range_has(r, 0, tensor_elements(t)))
-		return fail(err, EBADMSG, "tensor '%s': its bytes hold fewer numbers than its shape",
-			    t->name);
+		return fail(err, EBADMSG, "tensor '%s': its bytes hold fewer numbers than its "
+			    "shape", t->name);
 	*ret = range_sub(r, 0, tensor_elements(t));
 	return 0;
 }

@@ -449,7 +449,8 @@ int zipwrite_layout(struct arena *a, const struct zipwrite *z, struct range *ret
 	parts[0] = make_parts(a, &body);
 	parts[1] = make_records(a, &central);
 	all = make_cat(a, parts, 2);
-	if ((sums && !zip->sums) || !zip->records.blob || !parts[0].blob || !parts[1].blob || !all.blob)
+	if ((sums && !zip->sums) || !zip->records.blob || !parts[0].blob || !parts[1].blob ||
+	    !all.blob)
 		return fail(err, ENOMEM, "no memory for an archive of %" PRIu64 " members", z->n);
 	*ret = all;
 	return 0;

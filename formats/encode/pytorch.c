@@ -100,7 +100,8 @@ static const struct pytorch_type pytorch_types[DTYPE_COUNT] = {
 	[DTYPE_F8_E8M0] = { "float8_e8m0fnu", true },
 	[DTYPE_F8_E4M3FNUZ] = { "float8_e4m3fnuz", true },
 	[DTYPE_F8_E5M2FNUZ] = { "float8_e5m2fnuz", true },
-	[DTYPE_F4] = { "float4_e2m1fn_x2", true }, /* two numbers an element: the last dimension is half */
+	/* two numbers an element: the last dimension is half as long */
+	[DTYPE_F4] = { "float4_e2m1fn_x2", true },
 };
 
 static uint64_t pytorch_item(const struct tensor *t)
@@ -180,7 +181,8 @@ struct pytorch_sharing {
 static void pytorch_share(struct pytorch_view *v, struct pytorch_sharing *s, const uint32_t *of,
 			  size_t n)
 {
-	uint64_t low = UINT64_MAX, high = 0, used = 0, item = pytorch_item(pytorch_tensor(v, of[0]));
+	uint64_t item = pytorch_item(pytorch_tensor(v, of[0]));
+	uint64_t low = UINT64_MAX, high = 0, used = 0;
 
 	for (size_t k = 0; k < n; k++) {
 		const struct tensor *t = pytorch_tensor(v, of[k]);
@@ -218,7 +220,8 @@ static void pytorch_group(struct pytorch_view *v, struct pytorch_sharing *s, uin
 	qsort_r(of, n, sizeof *of, pytorch_compare, v);
 	for (size_t i = 0; i < n; i = end) {
 		end = i + 1;
-		while (end < n && pytorch_together(pytorch_tensor(v, of[i]), pytorch_tensor(v, of[end])))
+		while (end < n && pytorch_together(pytorch_tensor(v, of[i]),
+						   pytorch_tensor(v, of[end])))
 			end++;
 		pytorch_share(v, s, of + i, end - i);
 	}
@@ -370,9 +373,11 @@ static void pytorch_put_storage(const struct pytorch_file *f, uint32_t i, const 
 	put_char(o, '(');
 	pytorch_string(o, i == 0, MEMO_STORAGE, "storage");
 	if (type->untyped)
-		pytorch_global(o, i == f->first_v3, MEMO_UNTYPED, "torch.storage", "UntypedStorage");
+		pytorch_global(o, i == f->first_v3, MEMO_UNTYPED, "torch.storage",
+			       "UntypedStorage");
 	else
-		pytorch_global(o, i == f->first[t->dtype], MEMO_TYPE + t->dtype, "torch", type->name);
+		pytorch_global(o, i == f->first[t->dtype], MEMO_TYPE + t->dtype, "torch",
+			       type->name);
 	(void)snprintf(key, sizeof key, "%" PRIu32, f->v->key[k]); /* ten digits fit */
 	pytorch_text(o, key);
 	pytorch_string(o, i == 0, MEMO_CPU, "cpu");
@@ -401,7 +406,8 @@ static void pytorch_put_layout(const struct pytorch_shared *s, const struct tens
 	for (unsigned d = t->ndim; d-- > 0; ) {
 		shape[d] = pytorch_dim(t, d);
 		stride[d] = strided ? t->layout->stride[d] / item : dense;
-		dense *= shape[d] ? shape[d] : 1; /* overflows only where a 0 makes it nobody's stride */
+		/* Overflows only where a 0 makes it nobody's stride. */
+		dense *= shape[d] ? shape[d] : 1;
 	}
 	pytorch_int(o, s ? (t->data.offset - s->offset + (t->layout ? t->layout->offset : 0)) / item
 			 : 0);
