@@ -5,7 +5,8 @@
  * order and a shard is closed when the next one would not fit; a tensor larger
  * than the limit is a shard of its own, which takes its number at once while
  * the open shard stays open.  Tensors that share a storage count once and lie
- * in the shard of the first; to the library all empty ones share one.  The index is what json.dump(indent=2) writes.
+ * in the shard of the first; to the library all empty ones share one.  The
+ * index is what json.dump(indent=2) writes.
  */
 #pragma once
 #include "encoder.h"
