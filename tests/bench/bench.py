@@ -138,7 +138,8 @@ def mounted(modelfs, source):
 @contextlib.contextmanager
 def floored(floor, source, kb):
   mnt = pathlib.Path(tempfile.mkdtemp(prefix="floor-"))
-  p = subprocess.Popen([floor, source, mnt, str(kb)])
+  # A session of its own, as modelfs has one: the scheduler groups processes by session.
+  p = subprocess.Popen([floor, source, mnt, str(kb)], start_new_session=True)
   while not os.path.ismount(mnt) and p.poll() is None: time.sleep(0.005)
   try: yield mnt
   finally:
