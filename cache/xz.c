@@ -114,8 +114,8 @@ static int decoder_new(const struct packed *p, uint64_t at, struct xz_decoder **
 
 static int xz_start(const struct packed *p, size_t i, void **ret, struct error *err)
 {
-	struct xz_decoder *d;
-	lzma_ret code;
+	struct xz_decoder *d = NULL;
+	lzma_ret code = LZMA_OK;
 	int r = decoder_new(p, p->points[i].in, &d, err);
 
 	if (r < 0)
@@ -158,8 +158,8 @@ const struct codec xz_codec = {
 static int lzma_start(const struct packed *p, size_t i, void **ret, struct error *err)
 {
 	uint8_t head[LZMA_HEADER];
-	struct xz_decoder *d;
-	lzma_ret code;
+	struct xz_decoder *d = NULL;
+	lzma_ret code = LZMA_OK;
 	int r = range_read_all(p->src, 0, sizeof head, head, err);
 
 	if (!r && get_le(head + 2, 2) != LZMA_HEADER - 4)
@@ -224,7 +224,7 @@ const struct codec lzma_codec = {
 
 static int blocks_start(const struct packed *p, size_t i, void **ret, struct error *err)
 {
-	struct xz_decoder *d;
+	struct xz_decoder *d = NULL;
 	int r = decoder_new(p, 0, &d, err);
 
 	if (r < 0)
@@ -242,7 +242,7 @@ static int read_header(struct xz_decoder *d, struct error *err)
 {
 	uint8_t head[LZMA_BLOCK_HEADER_SIZE_MAX];
 	uint64_t at = d->at.block.compressed_file_offset;
-	lzma_ret code;
+	lzma_ret code = LZMA_OK;
 	int r = range_read_all(d->in.src, at, 1, head, err);
 
 	if (r < 0)
@@ -275,7 +275,7 @@ static int read_header(struct xz_decoder *d, struct error *err)
 
 static int block_begin(struct xz_decoder *d, struct error *err)
 {
-	lzma_ret code;
+	lzma_ret code = LZMA_OK;
 	int r = read_header(d, err);
 
 	if (r < 0)
@@ -290,7 +290,7 @@ static int block_begin(struct xz_decoder *d, struct error *err)
 /* One step in the block, which may end. */
 static int block_step(struct xz_decoder *d, struct error *err)
 {
-	lzma_ret code;
+	lzma_ret code = LZMA_OK;
 	int r = d->inside ? 0 : block_begin(d, err);
 
 	if (!r)
@@ -425,7 +425,7 @@ static int find_points(struct arena *a, struct packed *p, struct error *err)
 static int ask_memory(struct packed *p, struct error *err)
 {
 	void *decoder = NULL;
-	struct xz_decoder *d;
+	struct xz_decoder *d = NULL;
 	int r = blocks_start(p, 0, &decoder, err);
 
 	if (r < 0)
