@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "../cache/arena.h"
@@ -24,7 +25,7 @@ const struct decoder *const decoders[] = {
 	NULL,
 };
 
-enum { FIRST = 4096, NAMES_MAX = 1000000 };
+enum { SOURCE_DEPTH = 4, FIRST = 4096, NAMES_MAX = 1000000 };
 
 const struct decoder *decoder_find(const char *name)
 {
@@ -433,28 +434,71 @@ static int source_part(const char *folder, const char *index, const char *format
 	return r < 0 ? r : source_only(o, index, &o->only, err);
 }
 
-/* The archive that the one file of o->bundle may be, in its place. */
+static bool source_has_suffix(const char *name)
+{
+	static const char *const suffixes[] = { ".zip", ".tar", ".gz", ".tgz", ".zst", ".tzst",
+						".xz", ".txz", ".bz2", ".tbz2" };
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t k = strlen(suffixes[i]);
+
+		if (n > k && !strcasecmp(name + n - k, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
+/* The entry that models may be inside of: the only one, or the only one that is
+ * called an archive.  NULL if there is none. */
+static const struct entry *source_archive(const struct bundle *b)
+{
+	const struct entry *found = NULL;
+
+	if (b->n == 1)
+		return b->entries[0].data.blob ? &b->entries[0] : NULL;
+	for (size_t i = 0; i < b->n; i++) {
+		if (!b->entries[i].data.blob || !source_has_suffix(b->entries[i].name))
+			continue;
+		if (found)
+			return NULL;
+		found = &b->entries[i];
+	}
+	return found;
+}
+
+/* Where o->bundle has no model: the archive that it is, or that is in it, in
+ * its place; SOURCE_DEPTH deep.  What the outermost file is accused of stays
+ * unless a model is found. */
 static int source_inside(const char *format, struct opened *o, struct error *err)
 {
-	const struct bundle *file = o->bundle;
-	struct bundle *inside;
-	struct claims claims;
-	int r = containers_open(file->entries[0].data, file->path, file->arena, &inside, err);
+	const struct bundle *b = o->bundle;
 
-	if (r <= 0)
-		return r;
-	r = arena_hold(o->arena, inside->arena);
-	arena_put(inside->arena);
-	if (r < 0)
-		return fail(err, ENOMEM, "%s: no memory", file->path);
-	r = claims_find(inside, format, o->arena, &claims, err);
-	if (r < 0)
-		return r;
-	if (!claims.n && o->claims.n_refusals)
-		return 0; /* what the file itself is accused of says more */
-	o->bundle = inside;
-	o->claims = claims;
-	return 0;
+	for (int depth = 0; depth < SOURCE_DEPTH; depth++) {
+		const struct entry *e = source_archive(b);
+		struct bundle *inside;
+		struct claims claims;
+		int r = e ? containers_open(e->data, entry_path(b, e, o->arena), b->arena, &inside, err) : 0;
+
+		if (r <= 0)
+			return r;
+		r = arena_hold(o->arena, inside->arena);
+		arena_put(inside->arena);
+		if (r < 0)
+			return fail(err, ENOMEM, "%s: no memory", b->path);
+		r = claims_find(inside, format, o->arena, &claims, err);
+		if (r < 0)
+			return r;
+		b = inside;
+		if (!claims.n && !claims.n_refusals)
+			continue;
+		if (!claims.n && o->claims.n_refusals)
+			return 0;
+		o->bundle = inside;
+		o->claims = claims;
+		return 0;
+	}
+	return fail(err, EOPNOTSUPP, "%s: archives in archives, at most %d deep are looked into", o->bundle->path, SOURCE_DEPTH);
 }
 
 static int source_all(const char *where, const char *format, struct opened *o, struct error *err)
@@ -468,7 +512,7 @@ static int source_all(const char *where, const char *format, struct opened *o, s
 	if (r < 0)
 		return fail(err, ENOMEM, "%s: no memory", where);
 	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
-	if (r >= 0 && !o->claims.n && !o->bundle->folder && o->bundle->n == 1)
+	if (r >= 0 && !o->claims.n)
 		r = source_inside(format, o, err);
 	if (r >= 0 && !o->claims.n)
 		r = source_nothing(o->bundle, &o->claims, format, err);
