@@ -1085,6 +1085,16 @@ static void dataset_shape(struct dataset *d, unsigned *flags)
 			d->elements = UINT64_MAX;
 }
 
+/* Where a contiguous dataset is; the library adds a user block to no address, too. */
+static uint64_t dataset_address(const struct dataset *d)
+{
+	H5D_space_status_t status;
+
+	if (H5Dget_space_status(d->id, &status) < 0)
+		give_up(HDF5_FAILED_OBJECT, "the layout of '%s' cannot be read: %s", d->path, why());
+	return status == H5D_SPACE_STATUS_NOT_ALLOCATED ? UINT64_MAX : H5Dget_offset(d->id);
+}
+
 static void out_dataset(const struct dataset *d, uint32_t parent, const char *name, unsigned flags,
 			bool numbers)
 {
@@ -1100,7 +1110,7 @@ static void out_dataset(const struct dataset *d, uint32_t parent, const char *na
 	out_filters(d);
 	out_fill(d, numbers);
 	if (d->layout == HDF5_CONTIGUOUS)
-		out_u64(H5Dget_offset(d->id));
+		out_u64(dataset_address(d));
 	else if (d->layout == HDF5_COMPACT)
 		out_compact(d, numbers);
 	for (int k = 0; d->layout == HDF5_CHUNKED && k < d->ndim; k++)
@@ -1384,7 +1394,7 @@ static void group(struct walk *w, const struct waiting *g)
 
 	if (id < 0)
 		give_up(HDF5_FAILED_OBJECT, "group '/%s' cannot be opened: %s", g->path, why());
-	attributes(id, HDF5_OF_GROUP, g->number, g->path);
+	attributes(id, HDF5_OF_GROUP, g->number, *g->path ? g->path : "/");
 	links_of(id, &l, g->path);
 	for (size_t i = 0; i < l.n; i++)
 		one_link(w, id, g, &l.links[i]);

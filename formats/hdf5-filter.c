@@ -236,12 +236,12 @@ static int step(const struct hdf5_filter *f, struct hand *h, uint8_t *dst, size_
 	return 0;
 }
 
-/* The number of the filter that is undone last and makes new bytes; n: none does. */
-static size_t last_maker(const struct hdf5_filter *f, size_t n, uint32_t mask)
+/* The number of the filter that is undone last; n: none is. */
+static size_t undone_last(size_t n, uint32_t mask)
 {
 	size_t i = 0;
 
-	while (i < n && ((mask >> i & 1) || f[i].id == FLETCHER32))
+	while (i < n && mask >> i & 1)
 		i++;
 	return i;
 }
@@ -249,7 +249,7 @@ static size_t last_maker(const struct hdf5_filter *f, size_t n, uint32_t mask)
 static int undo_all(const struct hdf5_filter *f, size_t n, uint32_t mask, struct hand *h,
 		    uint8_t *dst, size_t size, const char *what, struct error *err)
 {
-	size_t last = last_maker(f, n, mask);
+	size_t last = undone_last(n, mask);
 
 	for (size_t i = n; i-- > 0;) {
 		int r = mask >> i & 1 ? 0 : step(&f[i], h, dst, size, i == last, what, err);

@@ -170,13 +170,13 @@ static const struct { /* floating-point types that are ours bit by bit */
 	{ 1, 5, 2, DTYPE_F8_E5M2, 15 },
 };
 
-static const struct { /* what other ones become: the first that holds all values */
-	uint8_t dtype, man_bits;
+static const struct { /* what other ones become: the first that is as large and holds all values */
+	uint8_t dtype, size, man_bits;
 	int max, min; /* exponents */
 } wider[] = {
-	{ DTYPE_F16, 10, 16, -14 },
-	{ DTYPE_F32, 23, 128, -126 },
-	{ DTYPE_F64, 52, 1024, -1022 },
+	{ DTYPE_F16, 2, 10, 16, -14 },
+	{ DTYPE_F32, 4, 23, 128, -126 },
+	{ DTYPE_F64, 8, 52, 1024, -1022 },
 };
 
 static bool float_fields(const struct hdf5_type *t)
@@ -208,7 +208,7 @@ static int float_number(const struct hdf5_type *t, struct hdf5_number *n, const 
 	most = (1 << t->exp_bits) - (int)t->bias - 1;
 	least = 1 - (int)t->bias;
 	for (size_t i = 0; i < ARRAY_SIZE(wider); i++) {
-		if (t->man_bits > wider[i].man_bits || most > wider[i].max || least < wider[i].min)
+		if (t->size > wider[i].size || t->man_bits > wider[i].man_bits || most > wider[i].max || least < wider[i].min)
 			continue;
 		n->dtype = wider[i].dtype;
 		n->odd = t;
@@ -432,8 +432,6 @@ static uint16_t to_f16(double d)
 	int exp;
 
 	d = fabs(d);
-	if (isnan(d))
-		return sign | 0x7e00;
 	if (isinf(d))
 		return sign | 0x7c00;
 	if (d < 0x1p-14)
@@ -452,15 +450,14 @@ static void odd_floats(const void *ctx, uint64_t first, const uint8_t *src, uint
 		uint32_t f_bits;
 		uint64_t bits;
 
-		if (o->dtype == DTYPE_F16) {
+		memcpy(&bits, &d, 8);
+		memcpy(&f_bits, &f, 4);
+		if (isnan(d)) /* all ones, as the library makes them */
+			put_le(dst, UINT64_MAX >> (65 - 8 * o->out) | bits >> 63 << (8 * o->out - 1), o->out);
+		else if (o->dtype == DTYPE_F16)
 			put_le(dst, to_f16(d), 2);
-		} else if (o->dtype == DTYPE_F32) {
-			memcpy(&f_bits, &f, 4);
-			put_le(dst, f_bits, 4);
-		} else {
-			memcpy(&bits, &d, 8);
-			put_le(dst, bits, 8);
-		}
+		else
+			put_le(dst, o->dtype == DTYPE_F32 ? f_bits : bits, o->out);
 	}
 }
 
