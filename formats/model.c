@@ -135,6 +135,7 @@ static int converted(const struct tensor *t, struct arena *a, struct range *r, s
 		if (e < 0)
 			return e;
 		from = DTYPE_F32;
+		*r = range_sub(*r, 0, 4 * tensor_elements(t)); /* half a byte may be left over */
 	}
 	return from == t->dtype ? 0 : apply(a, t, convert_cast(from, t->dtype), r, err);
 }

@@ -364,7 +364,7 @@ static int rebuild(struct load *l, const struct value *args, const struct value 
 		if (e < 0)
 			return e;
 	}
-	if (t.dtype == DTYPE_QU4 && ndim && shape[ndim - 1] % 2) {
+	if (t.dtype == DTYPE_QU4 && (ndim == 0 || shape[ndim - 1] % 2)) {
 		l->left[LEFT_TYPE]++; /* rows begin at whole bytes */
 		return 0;
 	}
