@@ -8,15 +8,18 @@
 #include "../cache/error.h"
 #include "numpy.h"
 
-enum { HEADER_MAX = 1 << 16, DIMS = 64 };
+enum { HEADER_MAX = 1 << 16, DIMS = 64, SHOWN = 100 /* of a type in a sentence */ };
 
 struct literal { /* what is left of the dict */
 	const char *p, *end;
 };
 
+enum { KEY_DESCR = 1, KEY_ORDER = 2, KEY_SHAPE = 4 };
+
 struct header {
-	const char *descr;
-	size_t descr_n;      /* 0: a structure */
+	const char *descr;   /* without its quotes; of a structure, its whole list */
+	size_t descr_n;
+	bool structure;
 	int fortran;
 	uint64_t shape[DIMS];
 	unsigned ndim;
@@ -78,7 +81,7 @@ static bool quoted(struct literal *l, const char **ret, size_t *ret_n)
 	return true;
 }
 
-/* A list of a structure's fields: only its brackets are looked at. */
+/* A structure's fields: only brackets and strings are looked at. */
 static bool skip_list(struct literal *l)
 {
 	const char *s;
@@ -134,6 +137,7 @@ static bool tuple(struct literal *l, struct header *h)
 	return true;
 }
 
+/* "'shape': (2, 3)" */
 static bool key_value(struct literal *l, struct header *h)
 {
 	const char *key;
@@ -142,20 +146,27 @@ static bool key_value(struct literal *l, struct header *h)
 
 	if (!quoted(l, &key, &n) || !sign(l, ':'))
 		return false;
-	bit = n == 5 && !memcmp(key, "descr", 5) ? 1 :
-	      n == 13 && !memcmp(key, "fortran_order", 13) ? 2 :
-	      n == 5 && !memcmp(key, "shape", 5) ? 4 : 0;
+	bit = n == 5 && !memcmp(key, "descr", 5) ? KEY_DESCR :
+	      n == 13 && !memcmp(key, "fortran_order", 13) ? KEY_ORDER :
+	      n == 5 && !memcmp(key, "shape", 5) ? KEY_SHAPE : 0;
 	if (!bit || h->seen & bit)
 		return false;
 	h->seen |= bit;
-	if (bit == 4)
+	if (bit == KEY_SHAPE)
 		return tuple(l, h);
-	if (bit == 2) {
+	if (bit == KEY_ORDER) {
 		h->fortran = word(l, "True");
 		return h->fortran || word(l, "False");
 	}
-	if (l->p < l->end && (*l->p == '[' || *l->p == '('))
-		return skip_list(l);
+	if (l->p < l->end && (*l->p == '[' || *l->p == '(')) {
+		bool whole;
+
+		h->structure = true;
+		h->descr = l->p;
+		whole = skip_list(l);
+		h->descr_n = (size_t)(l->p - h->descr);
+		return whole;
+	}
 	return quoted(l, &h->descr, &h->descr_n);
 }
 
@@ -170,9 +181,10 @@ static bool dict(struct literal *l, struct header *h)
 			return false;
 	}
 	space(l);
-	return l->p == l->end && h->seen == 7;
+	return l->p == l->end && h->seen == (KEY_DESCR | KEY_ORDER | KEY_SHAPE);
 }
 
+/* t over the values, as the header says. */
 static int lay_out(struct arena *a, const struct header *h, struct range values, bool swapped,
 		   struct tensor *t, struct error *err)
 {
@@ -202,19 +214,17 @@ static int lay_out(struct arena *a, const struct header *h, struct range values,
 	return tensor_set_strides(a, t, 0, strides, swapped, false, false, err) < 0 ? -EBADMSG : 1;
 }
 
-int numpy_file(struct arena *a, struct range data, struct tensor *t, const char **why,
-	       struct error *err)
+/* The text of the header, in a, and where the values begin. */
+static int read_header(struct arena *a, struct range data, struct literal *ret,
+		       uint64_t *ret_start, struct error *err)
 {
-	struct header h = { 0 };
-	struct literal l;
 	uint8_t first[12];
-	bool swapped = false;
 	unsigned start;
 	uint64_t n;
 	char *text;
 	int r;
 
-	if (data.size < 12)
+	if (data.size < sizeof first)
 		return fail(err, EBADMSG, "%" PRIu64 " bytes, a .npy file has more", data.size);
 	r = range_read_all(data, 0, sizeof first, first, err);
 	if (r < 0)
@@ -225,23 +235,82 @@ int numpy_file(struct arena *a, struct range data, struct tensor *t, const char 
 		return fail(err, EOPNOTSUPP, "a .npy file of version %u, 1 to 3 are read", first[6]);
 	start = first[6] == 1 ? 10 : 12;
 	n = get_le(first + 8, first[6] == 1 ? 2 : 4);
-	if (n > HEADER_MAX || n > data.size - start)
-		return fail(err, EBADMSG, "a header of %" PRIu64 " bytes, at most %" PRIu64 " are allowed", n,
-			    data.size - start < HEADER_MAX ? data.size - start : HEADER_MAX);
+	if (n > HEADER_MAX)
+		return fail(err, EBADMSG, "a header of %" PRIu64 " bytes, at most %d are allowed", n,
+			    HEADER_MAX);
+	if (n > data.size - start)
+		return fail(err, EBADMSG, "its header ends at %" PRIu64 ", past the file's end at %"
+			    PRIu64 "; it may still be being written", start + n, data.size);
 	text = arena_alloc(a, (size_t)n + 1);
 	if (!text)
 		return fail(err, ENOMEM, "no memory for a header");
 	r = range_read_all(data, start, (size_t)n, text, err);
+	*ret = (struct literal){ text, text + n };
+	*ret_start = start + n;
+	return r;
+}
+
+static int parse(struct arena *a, struct range data, struct header *h, uint64_t *ret_start,
+		 struct error *err)
+{
+	struct literal l;
+	const char *text;
+	int r = read_header(a, data, &l, ret_start, err);
+
 	if (r < 0)
 		return r;
-	l = (struct literal){ text, text + n };
-	if (memchr(text, 0, (size_t)n) || !dict(&l, &h))
-		return fail(err, EBADMSG, "the header is not a dict of descr, fortran_order and shape at its byte %d", (int)(l.p - text));
-	t->dtype = t->stored = (uint8_t)numpy_descr(h.descr ? h.descr : "", h.descr_n, &swapped);
+	text = l.p;
+	if (memchr(text, 0, (size_t)(l.end - text)) || !dict(&l, h))
+		return fail(err, EBADMSG, "the header is not a dict of descr, fortran_order and shape,"
+			    " at its byte %d", (int)(l.p - text));
+	return 0;
+}
+
+int numpy_file(struct arena *a, struct range data, struct tensor *t, const char **why,
+	       struct error *err)
+{
+	struct header h = { 0 };
+	bool swapped = false;
+	uint64_t start;
+	int r = parse(a, data, &h, &start, err);
+
+	if (r < 0)
+		return r;
+	t->dtype = t->stored = h.structure ? DTYPE_NONE
+					   : (uint8_t)numpy_descr(h.descr, h.descr_n, &swapped);
 	if (!t->dtype) {
-		*why = arena_printf(a, "is of NumPy type %.*s, which is not numbers", h.descr_n ? (int)h.descr_n : 11,
-				    h.descr_n ? h.descr : "[structure]");
+		int n = h.descr_n < SHOWN ? (int)h.descr_n : SHOWN;
+
+		*why = arena_printf(a, "is of NumPy's type %.*s%s, which no tensor has", n,
+				    h.descr, h.descr_n > SHOWN ? "..." : "");
 		return *why ? 0 : fail(err, ENOMEM, "no memory for a note");
 	}
-	return lay_out(a, &h, range_sub(data, start + n, data.size - start - n), swapped, t, err);
+	return lay_out(a, &h, range_sub(data, start, data.size - start), swapped, t, err);
+}
+
+int numpy_file_check(struct range data, const char *what,
+		     void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct header h = { 0 };
+	struct tensor t = { .name = what };
+	const char *why = "", *sentence = NULL;
+	uint64_t start, end;
+	char last = 0;
+	int r = a ? numpy_file(a, data, &t, &why, err) : fail(err, ENOMEM, "no memory");
+
+	if (r <= 0 || (r = parse(a, data, &h, &start, err)) < 0)
+		return r < 0 ? r : 0;
+	if (dtype_bytes(t.dtype, tensor_elements(&t), &end) && end < data.size - start)
+		sentence = arena_printf(a, "%s: %" PRIu64 " bytes follow its values, nothing should",
+					what, data.size - start - end);
+	if (sentence)
+		found(ctx, sentence);
+	r = range_read_all(data, start - 1, 1, &last, err);
+	if (r >= 0 && last != '\n') {
+		sentence = arena_printf(a, "%s: its header does not end with a newline", what);
+		if (sentence)
+			found(ctx, sentence);
+	}
+	return r;
 }

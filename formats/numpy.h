@@ -36,5 +36,9 @@ int numpy_tensor(struct arena *a, const struct value *v, bool scalars, struct te
  * The dict is read as a literal, never evaluated; exactly these three keys. */
 int numpy_file(struct arena *a, struct range data, struct tensor *t, const char **why,
 	       struct error *err);
+/* What numpy_file() takes and a .npy should not have: found(ctx, sentence) once
+ * for each; they begin with `what`. */
+int numpy_file_check(struct range data, const char *what,
+		     void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err);
 /* Do the first bytes say so? */
 bool numpy_is_file(const uint8_t *first, size_t n);

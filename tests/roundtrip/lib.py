@@ -121,6 +121,26 @@ def same_tree(want, mnt, where):
   same_widened(want, arrays, f"{where}: npy/")
 
 
+def same_raw(want, mnt, root, where, widened=None):
+  """The tree at root of a mount against {name: (dtype, shape, bytes)}, in order; npy/ against {name: array} where given."""
+  listing = json.loads((root / "tensors.json").read_text())["tensors"]
+  if [t["name"] for t in listing] != list(want):
+    failures.append(f"{where}: names: want {list(want)[:4]}, got {[t['name'] for t in listing][:4]}")
+  for t in listing:
+    if t["name"] not in want: continue
+    dtype, shape, raw = want[t["name"]]
+    if (t["dtype"], t["shape"], t["nbytes"]) != (dtype, list(shape), len(raw)): failures.append(f"{where}: {t['name']!r}: want {dtype} {list(shape)} {len(raw)}, got {t}")
+    elif (root / "tensors" / t["path"]).read_bytes() != raw: failures.append(f"{where}: {t['name']!r}: bytes differ")
+    if "file" in t:
+      with open(mnt / t["file"], "rb") as f:
+        f.seek(t["offset"])
+        if f.read(len(raw)) != raw: failures.append(f"{where}: {t['name']!r}: is not at {t['offset']} of {t['file']}")
+    if widened is None or t["name"] not in widened: continue
+    got, w = np.load(root / "npy" / (t["path"] + ".npy")), widened[t["name"]]
+    if (got.dtype, got.shape) != (w.dtype, w.shape) or got.tobytes() != w.tobytes():
+      failures.append(f"{where}: {t['name']!r}: npy/ differs: {got.dtype} {got.shape}, want {w.dtype} {w.shape}")
+
+
 def report(count):
   for f in failures[:40]: print("FAIL", f)
   print(f"{count} models, {len(failures)} failures")

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* npz.c - NumPy arrays in a zip (numpy.savez, numpy.savez_compressed)
+ *
+ * Every member is NAME.npy (numpy.h draws it); the tensor is called NAME, whole.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../cache/arena.h"
+#include "../../cache/zip.h"
+#include "../build.h"
+#include "../numpy.h"
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), k = strlen(suffix);
+
+	return n > k && !strcmp(name + n - k, suffix);
+}
+
+/* Members in the order of the archive: bundles sort them by name. */
+static int by_place(const void *x, const void *y, void *zip)
+{
+	const struct bundle *b = zip;
+	const struct zip_member *m = zip_member(b, &b->entries[*(const uint32_t *)x]);
+	const struct zip_member *k = zip_member(b, &b->entries[*(const uint32_t *)y]);
+
+	return (m->header > k->header) - (m->header < k->header);
+}
+
+static int add(struct build *s, const struct entry *e, struct error *err)
+{
+	struct tensor *t;
+	const char *why = "";
+	int r;
+
+	if (!has_suffix(e->name, ".npy"))
+		return build_note(s, "'%s' is no array", e->name);
+	t = build_tensor(s, err);
+	if (!t)
+		return -ENOMEM;
+	t->name = arena_string(s->a, e->name, strlen(e->name) - 4);
+	if (!t->name)
+		return -ENOMEM;
+	r = numpy_file(s->a, e->data, t, &why, err);
+	if (r != 0)
+		return within(r, err, e->name);
+	s->n--;
+	return build_note(s, "the array '%s' %s", t->name, why);
+}
+
+/* The archive, which arena a holds from here on. */
+static int open_zip(const struct bundle *b, const struct entry *e, const char *path,
+		    struct arena *a, struct bundle **ret, struct error *err)
+{
+	int r = zip_container.open(e->data, path, b->arena, ret, err);
+
+	if (r <= 0)
+		return r < 0 ? r : fail(err, EBADMSG, "%s: not a zip", path);
+	r = arena_hold(a, (*ret)->arena);
+	arena_put((*ret)->arena);
+	return r < 0 ? fail(err, ENOMEM, "%s: no memory", path) : 0;
+}
+
+static int npz_decode(const struct bundle *b, const struct claim *c, struct model **ret,
+		      struct error *err)
+{
+	const struct entry *e = bundle_find(b, c->names[0]);
+	_cleanup_build_ struct build s = { 0 };
+	struct bundle *zip;
+	const char *path;
+	uint32_t *order;
+	int r = build_begin(&s, b, c, c->decoder, err);
+
+	if (r < 0)
+		return within(r, err, b->path);
+	path = entry_path(b, e, s.a);
+	r = open_zip(b, e, path, s.a, &zip, err);
+	if (r < 0)
+		return r;
+	order = arena_array(s.a, zip->n, sizeof *order);
+	if (!order)
+		return fail(err, ENOMEM, "%s: no memory", path);
+	for (size_t i = 0; i < zip->n; i++)
+		order[i] = (uint32_t)i;
+	qsort_r(order, zip->n, sizeof *order, by_place, zip);
+	for (size_t i = 0; i < zip->n && r >= 0; i++)
+		r = add(&s, &zip->entries[order[i]], err);
+	if (r >= 0)
+		r = build_end(&s, ret, err);
+	return within(r, err, path);
+}
+
+static int npz_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+		     void *ctx, struct error *err)
+{
+	const struct entry *e = bundle_find(m->source, m->heads[0]);
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct bundle *zip;
+	int r = a ? open_zip(m->source, e, e->name, a, &zip, err) : fail(err, ENOMEM, "no memory");
+
+	for (size_t i = 0; r >= 0 && i < zip->n; i++)
+		if (has_suffix(zip->entries[i].name, ".npy"))
+			r = numpy_file_check(zip->entries[i].data, zip->entries[i].name, found, ctx,
+					     err);
+	return r;
+}
+
+/* A zip whose files are all .npy, or that is called .npz and has one: other
+ * things are in other zips. */
+static int npz_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
+		     size_t n, struct arena *a, struct claim *ret, struct error *err)
+{
+	struct bundle *zip;
+	const char **names;
+	size_t k = 0;
+	bool ours;
+	int r;
+
+	if (!zip_is(first, n))
+		return 0;
+	r = zip_container.open(e->data, e->name, b->arena, &zip, NULL);
+	if (r <= 0)
+		return r == -ENOMEM ? r : 0; /* whoever opens it as a zip says what is wrong */
+	for (size_t i = 0; i < zip->n; i++)
+		k += has_suffix(zip->entries[i].name, ".npy");
+	ours = k && (k == zip->n || has_suffix(e->name, ".npz"));
+	arena_put(zip->arena);
+	if (!ours)
+		return 0;
+	names = arena_array(a, 1, sizeof *names);
+	if (!names)
+		return fail(err, ENOMEM, "%s: no memory for a claim", entry_path(b, e, a));
+	names[0] = e->name;
+	ret->names = names;
+	ret->n = 1;
+	ret->rank = RANK_FILE;
+	return 1;
+}
+
+const struct decoder npz_decoder = {
+	.name = "npz",
+	.summary = "NumPy archives (numpy.savez, savez_compressed)",
+	.files = "*.npz",
+	.safe = "headers are read as literals; arrays of objects are not unpickled",
+	.claim = npz_claim,
+	.decode = npz_decode,
+	.check = npz_check,
+};

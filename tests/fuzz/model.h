@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.h - what the targets of the decoders do with any bytes
+ *
+ * They are one file of the format: it is claimed, decoded and checked; what it
+ * shows is read here and there, as tensors, as .npy and in the views.  What is
+ * refused is refused with a sentence; what was accepted has tensors that hold
+ * the rules of model.h.
+ */
+#pragma once
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../cache/arena.h"
+#include "../../cache/make.h"
+#include "../../cache/text.h"
+#include "../../formats/decoder.h"
+#include "../../formats/encoder.h"
+#include "../../formats/npy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { FUZZ_PIECE = 4096, FUZZ_TENSORS = 16 };
+
+/* A bundle of one entry that lives as long as the returned one's arena. */
+static inline struct bundle *fuzz_bundle(const char *name, struct range data, struct arena *hold)
+{
+	struct arena *a = arena_new();
+	struct bundle *b = a ? arena_alloc(a, sizeof *b) : NULL;
+	struct entry *e = a ? arena_alloc(a, sizeof *e) : NULL;
+
+	if (!b || !e || arena_hold(a, hold) < 0)
+		abort();
+	*b = (struct bundle){ .path = "FILE" };
+	*e = (struct entry){ .name = name, .data = data };
+	if (bundle_finish(a, b, e, 1, "FILE", NULL) < 0)
+		abort();
+	return b;
+}
+
+/* The first bytes, the last one, and some between; what fails has a sentence. */
+static inline void fuzz_read(struct range r)
+{
+	uint8_t buf[FUZZ_PIECE];
+	struct error err = { 0 };
+	size_t got;
+
+	for (uint64_t at = 0; at < r.size; at += 1 + r.size / 3)
+		if (range_read(r, at, sizeof buf, buf, &got, &err) < 0 && !err.text[0])
+			abort();
+	if (r.size && range_read_all(r, r.size - 1, 1, buf, &err) < 0 && !err.text[0])
+		abort();
+}
+
+static inline void fuzz_tensors(const struct model *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (tensor_check(&m->tensors[i], NULL) < 0)
+			abort();
+	for (size_t i = 0; i < m->n && i < FUZZ_TENSORS; i++) {
+		_cleanup_arena_ struct arena *a = arena_new();
+		struct range r;
+
+		if (tensor_bytes(&m->tensors[i], a, &r, NULL) < 0 ||
+		    r.size != tensor_nbytes(&m->tensors[i]))
+			abort();
+		fuzz_read(r);
+		if (npy_dtype(&m->tensors[i]) == DTYPE_NONE)
+			continue;
+		if (tensor_npy(&m->tensors[i], a, &r, NULL) < 0 || r.size != npy_size(&m->tensors[i]))
+			abort();
+		fuzz_read(r);
+	}
+}
+
+static inline void fuzz_json(const struct value *v)
+{
+	static const struct json_style style = { .pretty = true };
+	_cleanup_text_ struct text t = TEXT_INIT;
+	struct error err = { 0 };
+
+	if (v && value_to_json(v, &style, &t, &err) < 0 && !err.text[0])
+		abort();
+}
+
+static inline void fuzz_views(struct model *m)
+{
+	static const char *const names[] = { "safetensors", "safetensors,dtype=F16", "npz", "pytorch" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct error err = { 0 };
+		struct bundle *view;
+
+		if (view_open(m, names[i], &view, &err) < 0) {
+			if (!err.text[0])
+				abort();
+			continue;
+		}
+		for (size_t k = 0; k < view->n; k++)
+			fuzz_read(view->entries[k].data);
+		arena_put(view->arena);
+	}
+}
+
+static inline void fuzz_found(void *ctx, const char *sentence)
+{
+	if (!*sentence)
+		abort();
+}
+
+/* data [size] as a file of this name and format. */
+static inline void fuzz_model(const char *format, const char *name, const uint8_t *data, size_t size)
+{
+	_cleanup_arena_ struct arena *a = arena_new(), *found = arena_new();
+	struct bundle *b = fuzz_bundle(name, make_literal(a, data, size), a);
+	struct claims claims = { 0 };
+	struct error err = { 0 };
+	struct model *m = NULL;
+
+	(void)setenv("MODELFS_CACHE", "/dev/null", 1); /* checksums are not kept */
+	if (claims_find(b, format, found, &claims, &err) < 0)
+		abort();
+	for (size_t i = 0; i < claims.n_refusals; i++)
+		if (!claims.refusals[i].error.text[0])
+			abort();
+	if (claims.n && decode(b, &claims.claims[0], &m, &err) < 0 && !err.text[0])
+		abort();
+	arena_put(b->arena);
+	if (!m)
+		return;
+	if (m->decoder->check && m->decoder->check(m, fuzz_found, NULL, &err) < 0 && !err.text[0])
+		abort();
+	fuzz_tensors(m);
+	fuzz_json(m->metadata);
+	fuzz_json(m->config);
+	fuzz_json(m->signatures);
+	for (size_t i = 0; i < m->n_files; i++)
+		fuzz_read(m->files[i].data);
+	fuzz_views(m);
+	arena_put(m->arena);
+}
