@@ -74,6 +74,7 @@ int feed_init(struct feed *f, struct range src, uint64_t at, struct error *err)
 	*f = (struct feed){ .src = src, .at = at, .buf = malloc(FEED) };
 	if (!f->buf)
 		return fail(err, ENOMEM, "no memory to decompress");
+	f->p = f->buf;
 	return 0;
 }
 
@@ -389,32 +390,44 @@ int stream_measure(struct arena *a, const struct packed *p, struct range *ret, s
 
 /* ---- members of archives ---- */
 
+static const struct method {
+	unsigned method;
+	const struct codec *codec;
+	uint64_t memory; /* as they are made; never more than the output */
+} methods[] = {
+	{ STREAM_BZIP2, &bzip2_codec, 4 << 20 },
+	{ STREAM_LZMA, &lzma_codec, 9 << 20 },
+	{ STREAM_ZSTD_OLD, &zstd_codec, 9 << 20 },
+	{ STREAM_ZSTD, &zstd_codec, 9 << 20 },
+	{ STREAM_XZ, &xz_codec, 9 << 20 },
+};
+
+static const struct method *method_of(unsigned method)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (methods[i].method == method)
+			return &methods[i];
+	return NULL;
+}
+
+bool stream_method(unsigned method)
+{
+	return method_of(method) != NULL;
+}
+
 int stream_member(struct arena *a, struct range packed, unsigned method, uint64_t size,
 		  const char *name, struct range *ret, struct error *err)
 {
 	static const struct point start; /* the beginning */
-	static const struct {
-		unsigned method;
-		const struct codec *codec;
-		uint64_t memory; /* as they are made; no more than the output */
-	} methods[] = {
-		{ STREAM_BZIP2, &bzip2_codec, 4 << 20 },
-		{ STREAM_LZMA, &lzma_codec, 9 << 20 },
-		{ STREAM_ZSTD_OLD, &zstd_codec, 9 << 20 },
-		{ STREAM_ZSTD, &zstd_codec, 9 << 20 },
-		{ STREAM_XZ, &xz_codec, 9 << 20 },
-	};
+	const struct method *m = method_of(method);
 
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-		struct packed p = {
-			.codec = methods[i].codec, .src = packed, .name = name, .points = &start,
-			.n = 1, .size = size, .memory = methods[i].memory,
-		};
-
-		if (methods[i].method == method)
-			return stream_make(a, &p, ret, err);
-	}
-	return fail(err, EOPNOTSUPP, "%s: is compressed with method %u, which cannot be read", name, method);
+	if (!m)
+		return fail(err, EOPNOTSUPP, "%s: is compressed with method %u, which cannot be read", name,
+			    method);
+	return stream_make(a, &(struct packed){
+		.codec = m->codec, .src = packed, .name = name, .points = &start, .n = 1, .size = size,
+		.memory = m->memory,
+	}, ret, err);
 }
 
 /* ---- a bundle of one ---- */

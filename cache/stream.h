@@ -69,9 +69,11 @@ int stream_bundle(struct arena *a, const struct container *c, struct range packe
 		  struct bundle **ret, struct error *err);
 
 /* A member of an archive (zip's methods): packed bytes that decode to exactly
- * `size`.  Nothing is read before the result is; damage is told then.
- * -EOPNOTSUPP: an unknown method. */
+ * `size`.  Nothing is read before the result is; damage is told then.  Is the
+ * method one of these? */
 enum { STREAM_BZIP2 = 12, STREAM_LZMA = 14, STREAM_ZSTD_OLD = 20, STREAM_ZSTD = 93, STREAM_XZ = 95 };
+bool stream_method(unsigned method);
+/* -EOPNOTSUPP: it is not. */
 int stream_member(struct arena *a, struct range packed, unsigned method, uint64_t size,
 		  const char *name, struct range *ret, struct error *err);
 

@@ -27,6 +27,7 @@
 #include "error.h"
 #include "inflate.h"
 #include "local.h"
+#include "stream.h"
 
 enum {
 	LOCAL = 30, CENTRAL = 46, END = 22, LOCATOR = 20, END64 = 56, /* without names */
@@ -541,8 +542,7 @@ static int unknown_read(const struct blob *b, uint64_t offset, size_t size, uint
 		unsigned method;
 		const char *name;
 	} names[] = {
-		{ 1, " (shrink)" }, { 6, " (implode)" }, { 9, " (deflate64)" }, { 12, " (bzip2)" },
-		{ 14, " (lzma)" }, { 93, " (zstd)" }, { 95, " (xz)" }, { 99, " (encryption)" },
+		{ 1, " (shrink)" }, { 6, " (implode)" }, { 9, " (deflate64)" }, { 99, " (encryption)" },
 	};
 	const struct unknown *u = (const struct unknown *)b;
 	const char *name = "";
@@ -550,8 +550,9 @@ static int unknown_read(const struct blob *b, uint64_t offset, size_t size, uint
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].method == u->method)
 			name = names[i].name;
-	return fail(err, EOPNOTSUPP, "%s: member '%.150s' is compressed with method %u%s, only 0 "
-		    "(stored) and 8 (deflate) can be read", u->archive, u->member, u->method, name);
+	return fail(err, EOPNOTSUPP, "%s: member '%.150s' is compressed with method %u%s, only 0 (stored), "
+		    "8 (deflate), 12 (bzip2), 14 (lzma), 93 (zstd) and 95 (xz) can be read", u->archive,
+		    u->member, u->method, name);
 }
 
 static const struct blob_ops unknown_ops = { .read = unknown_read };
@@ -571,19 +572,28 @@ static struct range unknown_data(const struct zip *z, const struct member *e)
 	return (struct range){ &u->blob, 0, e->m.size };
 }
 
-static struct range data_of(const struct zip *z, const struct member *e)
+static int data_of(const struct zip *z, const struct member *e, struct range *ret, struct error *err)
 {
 	struct range packed = range_sub(z->data, e->m.data, e->m.packed);
 	const char *name;
+	int r;
 
+	*ret = packed;
 	if (e->m.method == STORED)
-		return packed;
-	if (e->m.method != DEFLATED)
-		return unknown_data(z, e);
+		return 0;
 	name = arena_printf(z->arena, "%s: member '%.150s'", z->name, e->name);
 	if (!name)
-		return (struct range){ 0 };
-	return make_inflate(z->arena, packed, e->m.size, name);
+		return no_memory(z, err);
+	if (e->m.method == DEFLATED) {
+		*ret = make_inflate(z->arena, packed, e->m.size, name);
+	} else if (stream_method(e->m.method)) {
+		r = stream_member(z->arena, packed, e->m.method, e->m.size, name, ret, err);
+		if (r < 0)
+			return r;
+	} else {
+		*ret = unknown_data(z, e);
+	}
+	return ret->blob ? 0 : no_memory(z, err);
 }
 
 /* The bundle of the members, which are sorted by name for it. */
@@ -592,6 +602,7 @@ static int fill(struct zip *z, struct bundle *b, struct error *err)
 	struct entry *entries = arena_array(z->arena, z->n, sizeof *entries);
 	struct zip_member *members = arena_array(z->arena, z->n, sizeof *members);
 	const struct source *s = range_source(z->data);
+	int r;
 
 	if (!entries || !members)
 		return no_memory(z, err);
@@ -599,9 +610,9 @@ static int fill(struct zip *z, struct bundle *b, struct error *err)
 	for (size_t i = 0; i < z->n; i++) {
 		members[i] = z->members[i].m;
 		entries[i].name = z->members[i].name;
-		entries[i].data = data_of(z, &z->members[i]);
-		if (!entries[i].data.blob)
-			return no_memory(z, err);
+		r = data_of(z, &z->members[i], &entries[i].data, err);
+		if (r < 0)
+			return r;
 	}
 	*b = (struct bundle){
 		.path = z->name,

@@ -7,8 +7,8 @@
  * Strict where readers differ: names in the directory and before the data are
  * equal, nothing overlaps, no member is there twice, encrypted, on another disk
  * or outside the archive, and nothing follows the end record.  CRCs are not
- * looked at (torch does not either).  Members that are neither stored nor
- * deflated are listed; reading them is EOPNOTSUPP.
+ * looked at (torch does not either).  Members that are packed in a way we do
+ * not have are listed; reading them is EOPNOTSUPP.
  */
 #pragma once
 #include "bundle.h"
@@ -20,7 +20,7 @@ struct zip_member { /* b->private of a zip bundle: one for each entry, same orde
 	uint64_t data;     /* offset of its (possibly compressed) bytes */
 	uint64_t packed, size;
 	uint32_t crc;
-	uint16_t method;   /* 0 stored, 8 deflated, 93 zstd */
+	uint16_t method;   /* 0 stored, 8 deflated, others: stream.h */
 	uint16_t flags;
 };
 /* The member behind entry e of a zip bundle. */
