@@ -227,7 +227,8 @@ static int option(struct order *o, int opt, char **argv)
 		o->format = optarg;
 		if (decoder_find(optarg))
 			return -1;
-		complain_text("mount: there is no format '%s'; 'modelfs formats' lists them", optarg);
+		complain_text("mount: there is no format '%s'; 'modelfs formats' lists them",
+			      optarg);
 		return STATUS_USAGE;
 	case 'M':
 		if (size_parse(optarg, &bytes) < 0 || bytes == 0 || bytes > SIZE_MAX) {
@@ -295,8 +296,8 @@ const struct command mount_command = {
 	.synopsis = "[OPTION]... SOURCE MNT",
 	.summary = "show the model SOURCE as a directory of files at MNT",
 	.help = "SOURCE is a model file, a directory or an archive with models, or a part of a\n"
-		"whole (an index, a shard).  MNT is a directory; it may be SOURCE itself.  Returns\n"
-		"when the mount can be used.\n"
+		"whole (an index, a shard).  MNT is a directory; it may be SOURCE itself.\n"
+		"Returns when the mount can be used.\n"
 		"\n"
 		"  -f, --foreground  stay in the foreground\n"
 		"  -o OPTIONS        mount options, as allow_other; mounts are always read-only\n"

@@ -207,11 +207,12 @@ enum { DOTS = 2 }; /* positions before the tree's */
 static int page_add(struct page *p, const char *name, const struct fuse_entry_param *e,
 		    uint64_t next)
 {
-	size_t n = p->plus
-		? fuse_add_direntry_plus(p->req, p->buf + p->n, p->size - p->n, name, e, (off_t)next)
-		: fuse_add_direntry(p->req, p->buf + p->n, p->size - p->n, name, &e->attr, (off_t)next);
+	char *at = p->buf + p->n;
+	size_t left = p->size - p->n;
+	size_t n = p->plus ? fuse_add_direntry_plus(p->req, at, left, name, e, (off_t)next)
+			   : fuse_add_direntry(p->req, at, left, name, &e->attr, (off_t)next);
 
-	if (n > p->size - p->n)
+	if (n > left)
 		return 0;
 	p->n += n;
 	return 1;
@@ -236,7 +237,8 @@ static bool page_dots(struct page *p, fuse_ino_t ino, uint64_t offset)
 {
 	struct fuse_entry_param e = { .attr = { .st_ino = ino, .st_mode = S_IFDIR } };
 
-	return (offset > 0 || page_add(p, ".", &e, 1)) && (offset > 1 || page_add(p, "..", &e, DOTS));
+	return (offset > 0 || page_add(p, ".", &e, 1)) &&
+	       (offset > 1 || page_add(p, "..", &e, DOTS));
 }
 
 /* The directory was looked at when it was opened: a name of a view that was
@@ -251,7 +253,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 	int r = buf ? 0 : -ENOMEM;
 
 	if (r == 0 && page_dots(&p, ino, at))
-		r = node_list(m->tree, handle_of(fi)->dir, at > DOTS ? at - DOTS : 0, page_fill, &p);
+		r = node_list(m->tree, handle_of(fi)->dir, at > DOTS ? at - DOTS : 0, page_fill,
+			      &p);
 	if (r == 0)
 		fuse_reply_buf(req, buf, p.n);
 	else
@@ -316,8 +319,8 @@ static void look_at_name(struct handle *h)
 	struct stat st;
 
 	if (stat(s->path, &st) == 0 && st.st_dev != m->dev && source_replaced(s))
-		tree_say(m->tree, "warning",
-			 "%s: another file has taken its place; the mount shows the old one", s->path);
+		tree_say(m->tree, "warning", "%s: another file has taken its place; the mount "
+			 "shows the old one", s->path);
 }
 
 /* Names are looked at when a file is opened, each at most ten times a second,
@@ -338,7 +341,8 @@ static void note_replaced(struct mount *m, struct handle *h)
 	lane_do(m, look_at_name, h);
 }
 
-static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret, struct handle **ret_handle)
+static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret,
+		     struct handle **ret_handle)
 {
 	struct error err = { 0 };
 	struct node *n;

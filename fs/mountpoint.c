@@ -390,7 +390,8 @@ static int fusermount(const char *path, bool lazy, struct error *err)
 		return fail(err, EBUSY, "%s: is busy", path);
 	line = text;
 	line[strcspn(line, "\n")] = 0;
-	return fail(err, EIO, "%s: fusermount3 could not unmount it%s%s", path, *line ? ": " : "", line);
+	return fail(err, EIO, "%s: fusermount3 could not unmount it%s%s", path,
+		    *line ? ": " : "", line);
 }
 
 int mountpoint_unmount(const struct mountpoint *m, bool lazy, struct error *err)

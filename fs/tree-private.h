@@ -2,7 +2,9 @@
 /* tree-private.h - what the files of the tree share
  *
  *     tree.c        the source's models and where they are shown
- *     tree-node.c   nodes: looking up, listing, attributes, opening
+ *     tree-node.c   nodes: inode numbers, looking up, handles
+ *     tree-list.c   listing
+ *     tree-attr.c   attributes, opening, extended attributes, paths
  *     tree-names.c  lists of names of a model, made when first needed
  *     tree-docs.c   tensors.json, metadata.json ... of a model
  *     tree-view.c   views that are laid out, and their names
@@ -181,7 +183,8 @@ extern const char *const item_names[ITEM_COUNT]; /* those with a fixed name */
 void native_path(const struct tree *t, const struct entry *e, struct text *ret);
 /* The directory with models whose folder this is; NULL if it has none. */
 struct site *site_find(const struct tree *t, const char *folder, size_t len);
-/* Is there such a thing in the directory that shows s (NULL: none) of the site (NULL: of models/)? */
+/* Is there such a thing in the directory that shows s (NULL: none)?  site: what
+ * models/ is made of, NULL below models/ itself. */
 bool item_is(const struct shown *s, const struct site *site, enum item item);
 
 /* tree-view.c */
@@ -198,6 +201,30 @@ int control_open(struct tree *t, enum control which, struct opening *ret, struct
 int control_size(struct tree *t, enum control which, uint64_t *ret);
 extern const char *const control_names[CONTROL_COUNT];
 void status_free(struct tree *t);
+
+/* tree-node.c */
+/* The index that a node is in.  A view's may have to be laid out: then *ret_hold
+ * is its arena, to be put.  0 or -errno. */
+int node_index(struct tree *t, const struct node *n, struct index *ret, struct arena **ret_hold,
+	       struct error *err);
+/* The entry of a file that is in an index of entries. */
+const struct entry *node_entry(const struct node *n, const struct index *ix);
+/* The tensor of a file that is one; NULL: it is none, or no memory. */
+const struct tensor *node_tensor(const struct node *n);
+/* The node of an item of model s (NULL for models/); site for models/ only. */
+struct node node_of_item(struct shown *s, struct site *site, enum item item, uint32_t optimizer);
+struct node node_of_control(enum control item);
+/* A node of dir's kind elsewhere in its index. */
+struct node node_of_spot(const struct tree *t, const struct node *dir, const struct index *ix,
+			 struct spot s);
+/* Is dir one that shows a model or has a models/? */
+bool node_shows_model(const struct node *dir);
+/* The item of that name in such a directory; ITEM_COUNT: none. */
+enum item node_item(const struct node *dir, const char *name);
+/* Is there a native entry of that name, and is it shown under .modelfs/native only? */
+bool node_has_native(const struct tree *t, const struct node *dir, const char *name);
+bool node_takes_native(const struct node *dir, const char *name);
+bool optimizer_has(const struct shown *s, uint32_t optimizer, enum item item);
 
 /* Inode numbers (tree-node.c).  Not a view's:   0 | group 23 | depth 13 | position 27;
  * a view's:                                1 | hash 36  | depth 4  | position 23;

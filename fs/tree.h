@@ -33,7 +33,8 @@ struct tree *tree_free(struct tree *t); /* NULL is fine; returns NULL */
 struct node *tree_root(struct tree *t);
 /* The models, for ls and info: the root's first.  A folder is where the tree of
  * its model is: "", "sub/", "models/x.pt/". */
-size_t tree_models(const struct tree *t, struct model *const **ret, const char *const **ret_folders);
+size_t tree_models(const struct tree *t, struct model *const **ret,
+		   const char *const **ret_folders);
 
 /* 0 and *ret, to be given back by node_forget(), or -ENOENT, -ENOTDIR, -ENOMEM,
  * -EIO (a view that could not be laid out: the sentence is in status). */
