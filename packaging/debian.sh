@@ -24,7 +24,8 @@ install_packages() {
   as_root "${install[@]}"
 }
 
-# build_in FOLDER [MESON OPTION]...: configure once, then build what changed.
+# build_in FOLDER [MESON OPTION]...: configure once, then build what changed of
+# $BUILD_TARGET (of everything, where it is not set).
 # The distribution's own meson comes first: one from pip may have been started
 # by another Python than the one that has it.
 build_in() {
@@ -35,5 +36,5 @@ build_in() {
     "$meson" configure "$folder" "$@" >/dev/null 2>&1 || rm -rf -- "$folder"
   fi
   [ -f "$folder/build.ninja" ] || "$meson" setup "$folder" "$top" "$@"
-  "$meson" compile -C "$folder"
+  "$meson" compile -C "$folder" ${BUILD_TARGET-}
 }
