@@ -2,6 +2,7 @@
 /* text.c - what text.h, error.h and store.h write */
 #include "../../cache/text.h"
 
+#include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,11 @@ static void test_errors(void)
 	CHECK(fail(NULL, EIO, "nobody listens") == -EIO, "NULL is fine");
 }
 
+static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
 static void test_store(void)
 {
 	char folder[] = "/tmp/modelfs-store.XXXXXX";
@@ -81,6 +87,7 @@ static void test_store(void)
 	fd = store_spool();
 	CHECK(fd >= 0 && write(fd, "x", 1) == 1, "a spool");
 	close(fd);
+	CHECK(nftw(folder, drop, 8, FTW_DEPTH | FTW_PHYS) == 0, "the folder goes");
 }
 
 int main(void)
