@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """--help, the pages of the commands and modelfs.1 list the same options; the
-README's table of formats is what `modelfs formats` says; statuses are as said."""
+README's table of formats is what `modelfs formats` says (--update writes it);
+statuses are as said."""
 import json, os, pathlib, re, subprocess, sys
 
 TOP, MODELFS = pathlib.Path(os.environ["MODELFS_SOURCE"]), os.environ["MODELFS"]
@@ -53,7 +54,15 @@ def readme_table(formats):
   return "\n".join(rows)
 
 
+def update_readme():
+  """Write the table into README.md, in place of the one that is there."""
+  path = TOP / "README.md"
+  table = readme_table(json.loads(run("formats", "--json").stdout))
+  path.write_text(re.sub(r"^\| format \|.*?(?=\n\n)", lambda m: table, path.read_text(), flags=re.M | re.S))
+
+
 def main():
+  if "--update" in sys.argv: update_readme()
   manual = (TOP / "docs/modelfs.1.md").read_text()
   names = commands()
   want(len(names) >= 8, f"--help lists {names}")
