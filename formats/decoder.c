@@ -232,6 +232,27 @@ static bool search_has_index(struct search *s, const char *name)
 	return false;
 }
 
+/* Is the entry, by its name, a part of another that is there? */
+static bool search_has_whole(struct search *s, const struct entry *e)
+{
+	const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
+
+	for (size_t i = 0; decoders[i]; i++) {
+		const struct decoder *d = decoders[i];
+		const char *whole, *name;
+
+		if (!d->whole || (s->format && s->format != d))
+			continue;
+		whole = d->whole(base, s->a);
+		if (!whole || !strcmp(whole, base))
+			continue;
+		name = arena_printf(s->a, "%.*s%s", (int)(base - e->name), e->name, whole);
+		if (name && bundle_find(s->b, name))
+			return true;
+	}
+	return false;
+}
+
 static int search_entry(struct search *s, const struct entry *e, struct error *err)
 {
 	uint8_t first[FIRST];
@@ -239,7 +260,8 @@ static int search_entry(struct search *s, const struct entry *e, struct error *e
 	size_t n = 0;
 	int r;
 
-	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name))
+	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name) ||
+	    search_has_whole(s, e))
 		return 0;
 	r = range_read(e->data, 0, sizeof first, first, &n, &why);
 	if (r == -ENOMEM)
@@ -247,7 +269,8 @@ static int search_entry(struct search *s, const struct entry *e, struct error *e
 	return r < 0 ? search_refuse(s, e, &why, err) : search_ask(s, e, first, n, err);
 }
 
-/* Drop claims on entries that turned out to be part of another. */
+/* Drop claims on entries that turned out to be part of another, and what was
+ * held against them: bytes in the middle of something look like anything. */
 static void search_dedupe(struct search *s)
 {
 	size_t k = 0;
@@ -259,6 +282,11 @@ static void search_dedupe(struct search *s)
 			s->claims[k++] = s->claims[i];
 	}
 	s->n = k;
+	k = 0;
+	for (size_t i = 0; i < s->n_refusals; i++)
+		if (!s->part[s->refusals[i].entry - s->b->entries])
+			s->refusals[k++] = s->refusals[i];
+	s->n_refusals = k;
 }
 
 /* Hugging Face's Trainer: optimizer.pt (.bin of old) beside the weights. */
@@ -397,29 +425,30 @@ static int source_whole(const char *where, struct arena *a, const char **ret_fol
 	return 0;
 }
 
-/* The claim with this head; the refusal of it if there is one. */
-static int source_only(const struct opened *o, const char *index, const struct claim **ret,
+/* The claim with this head: 1; 0 if there is none; the refusal of it. */
+static int source_only(const struct opened *o, const char *head, const struct claim **ret,
 		       struct error *err)
 {
 	for (size_t i = 0; i < o->claims.n; i++) {
-		if (!strcmp(o->claims.claims[i].names[0], index)) {
+		if (!strcmp(o->claims.claims[i].names[0], head)) {
 			*ret = &o->claims.claims[i];
-			return 0;
+			return 1;
 		}
 	}
 	for (size_t i = 0; i < o->claims.n_refusals; i++) {
 		const struct refusal *f = &o->claims.refusals[i];
 
-		if (strcmp(f->entry->name, index))
+		if (strcmp(f->entry->name, head))
 			continue;
 		if (err)
 			*err = f->error;
 		return -f->error.code;
 	}
-	return fail(err, EBADMSG, "%s/%s: not an index of shards", o->bundle->path, index);
+	return 0;
 }
 
-static int source_part(const char *folder, const char *index, const char *format,
+/* The folder, and in it the model with this head: 1, 0, -errno. */
+static int source_part(const char *folder, const char *head, const char *format,
 		       struct opened *o, struct error *err)
 {
 	int r = bundle_open(folder, &o->bundle, err);
@@ -431,7 +460,44 @@ static int source_part(const char *folder, const char *index, const char *format
 	if (r < 0)
 		return fail(err, ENOMEM, "%s: no memory", folder);
 	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
-	return r < 0 ? r : source_only(o, index, &o->only, err);
+	return r < 0 ? r : source_only(o, head, &o->only, err);
+}
+
+static int source_index(const char *folder, const char *index, const char *format,
+			struct opened *o, struct error *err)
+{
+	int r = source_part(folder, index, format, o, err);
+
+	return r ? r : fail(err, EBADMSG, "%s/%s: not an index of shards", o->bundle->path, index);
+}
+
+/* By its name `where` is a part of a model whose other files are beside it.  1: it
+ * is one, -errno: a bad one, 0: it has to stand for itself. */
+static int source_beside(const char *where, const char *format, struct opened *o, struct error *err)
+{
+	const char *slash = strrchr(where, '/'), *base = slash ? slash + 1 : where;
+	const char *folder = slash ? arena_string(o->arena, where, (size_t)(slash + 1 - where)) : "./";
+
+	for (size_t i = 0; decoders[i]; i++) {
+		const struct decoder *d = decoders[i];
+		const char *head = d->whole ? d->whole(base, o->arena) : NULL;
+		const char *path = head ? arena_printf(o->arena, "%s%s", folder, head) : NULL;
+		struct opened found = { .arena = o->arena };
+		struct error why = { 0 };
+		int r;
+
+		if (!folder || !path || (format && strcmp(format, d->name)) || !source_is_file(where) ||
+		    !source_is_file(path))
+			continue;
+		r = source_part(folder, head, format, &found, &why);
+		if (r < 0 && found.claims.n_refusals)
+			return fail(err, why.code, "%s", why.text);
+		if (r <= 0) /* the folder may be too large, or not ours to look into */
+			continue;
+		*o = found;
+		return 1;
+	}
+	return 0;
 }
 
 static bool source_has_suffix(const char *name)
@@ -529,8 +595,10 @@ int source_open(const char *where, const char *format, struct opened *ret, struc
 	if (!a)
 		return fail(err, ENOMEM, "%s: no memory", where);
 	if (source_whole(where, a, &folder, &index))
-		r = source_part(folder, index, format, &o, err);
+		r = source_index(folder, index, format, &o, err);
 	else
+		r = source_beside(where, format, &o, err);
+	if (r == 0)
 		r = source_all(where, format, &o, err);
 	if (r < 0)
 		return r;
