@@ -26,12 +26,12 @@ install_packages() {
 
 # build_in FOLDER [MESON OPTION]...: configure once, then build what changed of
 # $BUILD_TARGET (of everything, where it is not set).
-# The distribution's own meson comes first: one from pip may have been started
+# $MESON if it is set; else the distribution's own: one from pip may have been started
 # by another Python than the one that has it.
 build_in() {
-  local folder=$top/$1 meson=meson
+  local folder=$top/$1 meson=${MESON:-meson}
   shift
-  [ ! -x /usr/bin/meson ] || meson=/usr/bin/meson
+  [ -n "${MESON-}" ] || [ ! -x /usr/bin/meson ] || meson=/usr/bin/meson
   if [ -f "$folder/build.ninja" ]; then
     "$meson" configure "$folder" "$@" >/dev/null 2>&1 || rm -rf -- "$folder"
   fi
