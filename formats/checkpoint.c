@@ -35,7 +35,7 @@ struct flatten {
 	struct value **states, **groups; /* of theirs; heap */
 	size_t n_optimizers, cap_optimizers;
 	unsigned optimizer;        /* the one whose state is walked, from 1; 0: the model's */
-	struct value_table names;  /* the last number of a name, from 1, by the hash of optimizer and name */
+	struct value_table names;  /* a name's last number, from 1, by hash of optimizer and name */
 	struct value_table params; /* of an object's optimizer: number + 1 of a parameter */
 	struct text path;
 	unsigned segments;         /* in path */

@@ -4,7 +4,7 @@
 
 Those that torch would not write (old calls, damage) are put together from a
 small pickle writer and Python's zipfile.  The same files come out each
-time, but for the order of storages in two of pytorch-legacy/.
+time.
 """
 import io, json, pathlib, re, struct, tarfile, warnings, zipfile
 from collections import OrderedDict
@@ -252,6 +252,7 @@ def bad_new():
   bad("arguments", {"a": Call("torch._utils", "_rebuild_tensor_v2", storage("0", 6))})
   bad("quantizer", {"a": tensor(storage("0", 6, "QInt8"), 0, (6,), (1,), (1, 2), False, {}, call="_rebuild_qtensor")})
   bad("qscheme", {"a": tensor(storage("0", 6, "QInt8"), 0, (6,), (1,), (Global("torch", "per_row"), 1.0, 0), False, {}, call="_rebuild_qtensor")})
+  bad("quantised-float", {"a": tensor(storage("0", 6), 0, (6,), (1,), (Global("torch", "per_tensor_affine"), 1.0, 0), False, {}, call="_rebuild_qtensor")})
   bad("scales", {"a": tensor(storage("0", 6, "QInt8"), 0, (6,), (1,), (Global("torch", "per_channel_affine"), [1.0], [0], 0), False, {}, call="_rebuild_qtensor")})
   bad("axis", {"a": tensor(storage("0", 6, "QInt8"), 0, (6,), (1,), (Global("torch", "per_channel_affine"), [1.0], [0], 1), False, {}, call="_rebuild_qtensor")})
   bad("version", {"a": t}, version="11\n")
@@ -273,6 +274,7 @@ def bad_new():
 def good_old():
   def save(obj, path):
     made, keys = io.BytesIO(), {}
+    torch.serialization.sorted = list  # storages in the object's order, not by address
     torch.save(obj, made, _use_new_zipfile_serialization=False)
     # A storage's key is its address: the same digits each time instead.
     same = lambda m: m[1] + b"%0*d" % (len(m[2]), keys.setdefault(m[2], len(keys)))
