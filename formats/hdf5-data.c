@@ -72,8 +72,8 @@ int hdf5_scratch_get(struct hdf5_scratch *s, size_t size, struct error *err)
 		s->p = size <= SMALL || size <= lru_budget() ? malloc(s->size) : NULL;
 	if (s->p)
 		return 0;
-	return fail(err, ENOMEM, "no memory and no room in the cache folder (MODELFS_CACHE) for a chunk"
-		    " of %zu bytes", size);
+	return fail(err, ENOMEM, "no memory and no room in the cache folder (MODELFS_CACHE) for a"
+		    " chunk of %zu bytes", size);
 }
 
 void hdf5_scratch_put(struct hdf5_scratch *s)

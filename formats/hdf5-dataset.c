@@ -28,8 +28,8 @@ static int nonsense(const struct making *s, const char *what, struct error *err)
 	return hdf5_nonsense(s->name, what, err);
 }
 
-static int copy_shape(const struct making *s, struct tensor *t, const uint64_t *more, uint32_t n_more,
-		      struct error *err)
+static int copy_shape(const struct making *s, struct tensor *t, const uint64_t *more,
+		      uint32_t n_more, struct error *err)
 {
 	const struct hdf5_told *d = s->d;
 	uint64_t *shape = arena_array(s->a, d->ndim + n_more ? d->ndim + n_more : 1, sizeof *shape);
@@ -126,11 +126,11 @@ static int chunks_check(const struct making *s, uint64_t places, uint64_t bytes,
 		const struct hdf5_chunk *c = &d->chunks[i];
 
 		if (c->number >= places || (i && c->number == c[-1].number))
-			return fail(err, EBADMSG, "%s: chunk %" PRIu64 " of '%s' is there twice or outside",
-				    s->name, c->number, path);
+			return fail(err, EBADMSG, "%s: chunk %" PRIu64 " of '%s' is there twice or "
+				    "outside", s->name, c->number, path);
 		if ((c->mask & all) == all && c->size != bytes)
-			return fail(err, EBADMSG, "%s: a chunk of '%s' has %" PRIu32 " bytes, %" PRIu64
-				    " are needed", s->name, path, c->size, bytes);
+			return fail(err, EBADMSG, "%s: a chunk of '%s' has %" PRIu32 " bytes, %"
+				    PRIu64 " are needed", s->name, path, c->size, bytes);
 	}
 	return 0;
 }
@@ -150,7 +150,8 @@ static int chunked_end(const struct making *s, struct hdf5_dataset *o, const str
 
 	if (!d->n)
 		return all_fill(s, &o->tensor, n, err);
-	if (!d->ndim || !hdf5_grid(d->ndim, d->shape, d->chunk, c.item, grid, &places, &bytes, &all)) {
+	if (!d->ndim ||
+	    !hdf5_grid(d->ndim, d->shape, d->chunk, c.item, grid, &places, &bytes, &all)) {
 		o->refused = "its chunks reach past 2^63 bytes";
 		return 0;
 	}
@@ -203,7 +204,8 @@ static int data_end(const struct making *s, struct hdf5_dataset *o, const struct
 static int numbers_end(const struct making *s, struct hdf5_dataset *o, struct error *err)
 {
 	const struct hdf5_told *d = s->d;
-	const struct value *dtype = o->object.attributes ? value_get(o->object.attributes, "dtype") : NULL;
+	const struct value *map = o->object.attributes;
+	const struct value *dtype = map ? value_get(map, "dtype") : NULL;
 	struct hdf5_number n = { 0 };
 	uint64_t elements, bytes;
 	int r = hdf5_number(d->type, dtype && dtype->kind == VALUE_STRING ? dtype->s : NULL, &n,
@@ -217,7 +219,8 @@ static int numbers_end(const struct making *s, struct hdf5_dataset *o, struct er
 	else if (d->ndim + n.n > HDF5_DIMS_MAX)
 		o->refused = "it has more than 32 dimensions";
 	else if (!shape_elements(d->shape, d->ndim, &elements) ||
-		 __builtin_mul_overflow(elements, (uint64_t)d->type->size, &bytes) || bytes > INT64_MAX)
+		 __builtin_mul_overflow(elements, (uint64_t)d->type->size, &bytes) ||
+		 bytes > INT64_MAX)
 		o->refused = "it is larger than 2^63 bytes";
 	else if (d->n_fill && d->n_fill != d->type->size)
 		return nonsense(s, "a fill value of another size", err);
@@ -250,6 +253,7 @@ int hdf5_told_end(struct hdf5_told *d, struct range file, const char *name, stru
 	else
 		ret->refused = hdf5_filters_refused(a, d->filters, d->n_filters);
 	if (!ret->refused)
-		ret->refused = "its strings are compressed by a filter that is read for numbers only";
+		ret->refused = "its strings are compressed by a filter that is read for numbers "
+			       "only";
 	return 0;
 }

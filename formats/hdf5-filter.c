@@ -48,7 +48,9 @@ typedef int (*undo)(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t 
 static int undo_deflate(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t *out,
 			size_t cap, size_t *ret_n)
 {
-	z_stream z = { .next_in = in, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)cap };
+	z_stream z = {
+		.next_in = in, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)cap,
+	};
 	int r;
 
 	if (n > UINT_MAX || cap > UINT_MAX)
@@ -89,7 +91,8 @@ static int undo_szip(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t
 	if (f->n < 4 || n < 4)
 		return -EBADMSG;
 	p = (SZ_com_t){
-		.options_mask = (int)f->values[0] & INT_MAX, .pixels_per_block = (int)f->values[1] & INT_MAX,
+		.options_mask = (int)f->values[0] & INT_MAX,
+		.pixels_per_block = (int)f->values[1] & INT_MAX,
 		.bits_per_pixel = (int)f->values[2] & INT_MAX,
 		.pixels_per_scanline = (int)f->values[3] & INT_MAX,
 	};
@@ -190,8 +193,8 @@ const char *hdf5_filters_refused(struct arena *a, const struct hdf5_filter *f, s
 	for (size_t i = 0; i < n; i++) {
 		if (undo_of(f[i].id) || f[i].id == FLETCHER32)
 			continue;
-		why = arena_printf(a, "it is compressed by filter %" PRIu32 " (%s), which needs a plugin of "
-				   "HDF5", f[i].id, filter_name(&f[i]));
+		why = arena_printf(a, "it is compressed by filter %" PRIu32 " (%s), which needs a "
+				   "plugin of HDF5", f[i].id, filter_name(&f[i]));
 		return why ? why : "it is compressed by a filter that needs a plugin of HDF5";
 	}
 	return NULL;
@@ -258,8 +261,8 @@ static int undo_all(const struct hdf5_filter *f, size_t n, uint32_t mask, struct
 			return r;
 	}
 	if (h->n != size)
-		return fail(err, EBADMSG, "%s: a chunk unpacks to %zu bytes, it should be %zu", what,
-			    h->n, size);
+		return fail(err, EBADMSG, "%s: a chunk unpacks to %zu bytes, it should be %zu",
+			    what, h->n, size);
 	if (h->p != dst)
 		memcpy(dst, h->p, size);
 	return 0;
@@ -273,8 +276,8 @@ int hdf5_unfilter(const struct hdf5_filter *f, size_t n, uint32_t mask, struct r
 
 	/* No filter makes much more of it, so nothing is sized by that alone. */
 	if (src.size / 2 > size + SLACK)
-		return fail(err, EBADMSG, "%s: a chunk of %" PRIu64 " bytes cannot unpack to %zu", what,
-			    src.size, size);
+		return fail(err, EBADMSG, "%s: a chunk of %" PRIu64 " bytes cannot unpack to %zu",
+			    what, src.size, size);
 	r = hdf5_scratch_get(&h.own, (size_t)src.size, err);
 	if (r < 0)
 		return r;

@@ -64,8 +64,8 @@ int hdf5_notes(const struct hdf5 *h, struct build *s, struct error *err)
 
 	for (size_t i = 0; i < h->n_datasets && r == 0; i++)
 		if (h->datasets[i].refused)
-			r = build_note(s, "dataset '%s' is not shown: %s", h->datasets[i].object.path,
-				       h->datasets[i].refused);
+			r = build_note(s, "dataset '%s' is not shown: %s",
+				       h->datasets[i].object.path, h->datasets[i].refused);
 	for (size_t i = 0; i < h->n_notes && r == 0; i++)
 		r = build_note(s, "%s", h->notes[i]);
 	return r < 0 ? no_memory(err) : 0;

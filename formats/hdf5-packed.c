@@ -225,7 +225,8 @@ static uint64_t scaled(const struct scale *s, uint64_t v)
 
 		memcpy(&bits, &f, 4);
 	} else {
-		double d = (double)(int64_t)v / pow(10.0, (double)s->decimals) + double_of(s->least);
+		double d = (double)(int64_t)v / pow(10.0, (double)s->decimals) +
+			   double_of(s->least);
 
 		memcpy(&bits, &d, 8);
 	}
@@ -292,6 +293,7 @@ int hdf5_scaleoffset(const uint32_t *v, uint32_t n, const uint8_t *in, size_t n_
 		return scale_whole(&s, in + HEADER, n_in - HEADER, out, count);
 	b = (struct bits){ in + HEADER, (n_in - HEADER) * 8, 0, false };
 	for (uint64_t i = 0; i < count && !b.bad; i++)
-		put_number(out + i * s.size, scale_element(&s, bits_take(&b, s.bits)), s.size, s.big);
+		put_number(out + i * s.size, scale_element(&s, bits_take(&b, s.bits)), s.size,
+			   s.big);
 	return b.bad ? -EBADMSG : 0;
 }

@@ -20,13 +20,13 @@
 enum { HDF5_MAGIC = 0x35464448, HDF5_MODE_ALL = 0, HDF5_MODE_KIND = 1 };
 
 enum hdf5_frame { /* of the child; each is u32 size of what follows the kind, u8 kind */
-	HDF5_READ = 'R',     /* u64 offset, u32 size; answered by u32 0 and the bytes, or u32 errno */
+	HDF5_READ = 'R',     /* u64 offset, u32 size; answered by u32 0 and the bytes */
 	HDF5_GROUP = 'G',    /* u32 parent, name */
 	HDF5_DATASET = 'D',
 	HDF5_ALIAS = 'S',    /* u32 parent, name, u32 dataset */
 	HDF5_LINK = 'L',     /* u32 parent, name, u8 why, text */
 	HDF5_ATTRIBUTE = 'A',/* u8 whose, u32 number, name, value */
-	HDF5_CHUNKS = 'C',   /* u32 dataset, then {u64 number, u64 address, u32 size, u32 mask}... */
+	HDF5_CHUNKS = 'C',   /* u32 dataset, {u64 number, u64 address, u32 size, u32 mask}... */
 	HDF5_STRINGS = 'T',  /* u32 dataset, then strings... */
 	HDF5_TOO_LONG = 'O', /* u32 dataset: its strings are over the bound */
 	HDF5_KIND = 'K',     /* u8 enum hdf5_kind */
@@ -50,7 +50,9 @@ enum { /* limits that both sides know; the parent's are the ones that count */
 };
 
 enum { HDF5_OF_GROUP, HDF5_OF_DATASET };                       /* HDF5_ATTRIBUTE: whose */
-enum { HDF5_FAILED_OPEN, HDF5_FAILED_OBJECT, HDF5_FAILED_LIMIT, HDF5_FAILED_MEMORY }; /* HDF5_FAILED: how */
+enum { /* HDF5_FAILED: how */
+	HDF5_FAILED_OPEN, HDF5_FAILED_OBJECT, HDF5_FAILED_LIMIT, HDF5_FAILED_MEMORY,
+};
 enum hdf5_why { /* HDF5_LINK: why there is nothing below it */
 	HDF5_LINK_EXTERNAL, HDF5_LINK_DANGLING, HDF5_LINK_GROUP, HDF5_LINK_OTHER, HDF5_LINK_WHYS,
 };
@@ -71,7 +73,8 @@ enum { HDF5_LITTLE, HDF5_BIG, HDF5_OTHER }; /* byte order */
 
 /* Values of attributes: a tag and what follows. */
 enum hdf5_value {
-	HDF5_V_NULL = '0', HDF5_V_INT = 'i', HDF5_V_UINT = 'u', HDF5_V_FLOAT = 'f', HDF5_V_BOOL = 't',
+	HDF5_V_NULL = '0', HDF5_V_INT = 'i', HDF5_V_UINT = 'u', HDF5_V_FLOAT = 'f',
+	HDF5_V_BOOL = 't',
 	HDF5_V_STRING = 's', HDF5_V_BYTES = 'b', /* u32 size, bytes */
 	HDF5_V_LIST = '[', /* u32 n, values */
 	HDF5_V_MAP = '{',  /* u32 n, {string, value} */
@@ -89,7 +92,7 @@ struct hdf5_type {
 	uint32_t sign_at, exp_at, exp_bits, man_at, man_bits;
 	uint64_t bias;
 	const char *tag;            /* of an opaque type */
-	uint32_t n;                 /* members of a compound or enumeration (HDF5_MEMBERS are there), dimensions */
+	uint32_t n;                 /* members (HDF5_MEMBERS are there), dimensions */
 	const struct hdf5_member *members;
 	const uint64_t *dims;
 	const struct hdf5_type *base;
@@ -111,7 +114,7 @@ struct hdf5_number {
 	uint32_t item;          /* bytes of one number in the file */
 	const uint64_t *dims;   /* an array's, inside of the dataset's */
 	uint32_t n;
-	const struct hdf5_type *odd; /* NULL; else numbers are converted: not whole bytes, an own float */
+	const struct hdf5_type *odd; /* NULL; else numbers that are to be converted */
 };
 /* dtype: what the attribute of that name says, or NULL.  1 and *ret; 0 and why
  * not ("records", "references"). */

@@ -49,8 +49,8 @@ static int no_memory(const struct listener *s, struct error *err)
 
 int hdf5_nonsense(const char *name, const char *what, struct error *err)
 {
-	return fail(err, EBADMSG, "%s: the HDF5 reader says what cannot be (%s); the file is damaged",
-		    name, what);
+	return fail(err, EBADMSG, "%s: the HDF5 reader says what cannot be (%s); the file is "
+		    "damaged", name, what);
 }
 
 static int nonsense(const struct listener *s, const char *what, struct error *err)
@@ -66,6 +66,7 @@ static int frame_room(struct listener *s, size_t n, struct error *err)
 
 	if (n <= s->frame_cap)
 		return 0;
+	n = n < 2 * s->frame_cap ? 2 * s->frame_cap : n;
 	more = realloc(s->frame, n);
 	if (!more)
 		return no_memory(s, err);
@@ -101,8 +102,7 @@ static int frame_next(struct listener *s, struct bytes *b, struct error *err)
 	/* Grow as bytes come: a size alone takes no memory. */
 	for (size_t at = 0, k; at < n; at += k) {
 		k = n - at < 64 << 10 ? n - at : 64 << 10;
-		if (at + k > s->frame_cap)
-			r = frame_room(s, at + k > 2 * s->frame_cap ? at + k : 2 * s->frame_cap, err);
+		r = frame_room(s, at + k, err);
 		if (r >= 0)
 			r = s->peer->get(s->peer->ctx, s->frame + at, k, err);
 		if (r <= 0)
@@ -162,7 +162,8 @@ static int path_next(struct listener *s, struct bytes *b, bool root, const char 
 		return nonsense(s, "a name that is none", err);
 	folder = s->h->groups[parent].path;
 	if (strlen(folder) + n + 1 > HDF5_PATH_MAX)
-		return fail(err, EBADMSG, "%s: a path of more than %d bytes in it", s->name, HDF5_PATH_MAX);
+		return fail(err, EBADMSG, "%s: a path of more than %d bytes in it", s->name,
+			    HDF5_PATH_MAX);
 	*ret = arena_printf(s->a, "%s%s%.*s", folder, *folder ? "/" : "", (int)n, name);
 	return *ret ? 0 : no_memory(s, err);
 }
@@ -216,8 +217,8 @@ static int on_link(struct listener *s, struct bytes *b, struct error *err)
 	if (b->bad || reason >= HDF5_LINK_WHYS)
 		return nonsense(s, "a link that is none", err);
 	if (reason == HDF5_LINK_EXTERNAL)
-		return note(s, arena_printf(s->a, "'%s' is in another file (%.*s), which is not read",
-					    path, (int)n, text), err);
+		return note(s, arena_printf(s->a, "'%s' is in another file (%.*s), which is not "
+					    "read", path, (int)n, text), err);
 	return note(s, arena_printf(s->a, "'%s' is %s", path, what[reason]), err);
 }
 
@@ -384,7 +385,8 @@ static int on_dataset(struct listener *s, struct bytes *b, struct error *err)
 
 	if (r < 0)
 		return r;
-	list = arena_grow(s->a, s->h->datasets, &s->datasets_cap, s->h->n_datasets + 1, sizeof *list);
+	list = arena_grow(s->a, s->h->datasets, &s->datasets_cap, s->h->n_datasets + 1,
+			  sizeof *list);
 	s->d.a = arena_new();
 	if (!list || !s->d.a)
 		return no_memory(s, err);
@@ -416,8 +418,8 @@ static int on_chunks(struct listener *s, struct bytes *b, struct error *err)
 		 * file, and their number is bounded by its size. */
 		s->chunk_bytes += c.size;
 		if (!c.size || !range_has(s->file, c.at, c.size) || s->chunk_bytes > s->file.size)
-			return fail(err, EBADMSG, "%s: a chunk of '%s' has %" PRIu32 " bytes at %" PRIu64
-				    ", where the file of %" PRIu64 " has no room for it", s->name,
+			return fail(err, EBADMSG, "%s: a chunk of '%s' has %" PRIu32 " bytes at %"
+				    PRIu64 ", where the file of %" PRIu64 " has no room", s->name,
 				    s->h->datasets[s->h->n_datasets - 1].object.path, c.size, c.at,
 				    s->file.size);
 		if (d->n == d->cap) {
@@ -471,8 +473,8 @@ static int on_failed(struct listener *s, struct bytes *b, struct error *err)
 	const char *text = hdf5_string(b, &n);
 
 	if (how == HDF5_FAILED_OPEN)
-		return fail(err, EBADMSG, "%s: not an HDF5 file that can be read: %.*s", s->name, (int)n,
-			    text);
+		return fail(err, EBADMSG, "%s: not an HDF5 file that can be read: %.*s", s->name,
+			    (int)n, text);
 	if (how == HDF5_FAILED_MEMORY)
 		return fail(err, ENOMEM, "%s: %.*s", s->name, (int)n, text);
 	return fail(err, EBADMSG, "%s: %.*s", s->name, (int)n, text);

@@ -208,7 +208,8 @@ static int float_number(const struct hdf5_type *t, struct hdf5_number *n, const 
 	most = (1 << t->exp_bits) - (int)t->bias - 1;
 	least = 1 - (int)t->bias;
 	for (size_t i = 0; i < ARRAY_SIZE(wider); i++) {
-		if (t->size > wider[i].size || t->man_bits > wider[i].man_bits || most > wider[i].max || least < wider[i].min)
+		if (t->size > wider[i].size || t->man_bits > wider[i].man_bits ||
+		    most > wider[i].max || least < wider[i].min)
 			continue;
 		n->dtype = wider[i].dtype;
 		n->odd = t;
@@ -395,7 +396,8 @@ static uint64_t field(uint64_t v, uint32_t at, uint32_t bits)
 	return v >> at & (bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1);
 }
 
-static void odd_integers(const void *ctx, uint64_t first, const uint8_t *src, uint8_t *dst, size_t n)
+static void odd_integers(const void *ctx, uint64_t first, const uint8_t *src, uint8_t *dst,
+			 size_t n)
 {
 	const struct odd *o = ctx;
 	const struct hdf5_type *t = o->t;
@@ -437,7 +439,7 @@ static uint16_t to_f16(double d)
 	if (d < 0x1p-14)
 		return sign | (uint16_t)ldexp(d, 24);
 	d = frexp(d, &exp); /* 0.5 to 1 */
-	return sign | (uint16_t)((uint16_t)(exp + 14) << 10) | (uint16_t)((uint16_t)ldexp(d, 11) & 0x3ff);
+	return (uint16_t)(sign | (exp + 14) << 10 | ((int)ldexp(d, 11) & 0x3ff));
 }
 
 static void odd_floats(const void *ctx, uint64_t first, const uint8_t *src, uint8_t *dst, size_t n)
@@ -453,7 +455,8 @@ static void odd_floats(const void *ctx, uint64_t first, const uint8_t *src, uint
 		memcpy(&bits, &d, 8);
 		memcpy(&f_bits, &f, 4);
 		if (isnan(d)) /* all ones, as the library makes them */
-			put_le(dst, UINT64_MAX >> (65 - 8 * o->out) | bits >> 63 << (8 * o->out - 1), o->out);
+			put_le(dst, UINT64_MAX >> (65 - 8 * o->out) |
+			       bits >> 63 << (8 * o->out - 1), o->out);
 		else if (o->dtype == DTYPE_F16)
 			put_le(dst, to_f16(d), 2);
 		else
@@ -473,8 +476,9 @@ struct range hdf5_convert(struct arena *a, struct range src, const struct hdf5_n
 	*o = (struct odd){ t, dtype_table[n->dtype].bits / 8, n->dtype };
 	m.out = o->out;
 	m.fn = t->class == HDF5_FLOAT ? odd_floats : odd_integers;
-	m.name = arena_printf(a, "hdf5 %u %u %u %u %u %d %u %u %u %u %u %" PRIu64 " %s", t->class, t->size,
-			      t->order, t->precision, t->offset, t->is_signed, t->sign_at, t->exp_at,
-			      t->exp_bits, t->man_at, t->man_bits, t->bias, dtype_name(n->dtype));
+	m.name = arena_printf(a, "hdf5 %u %u %u %u %u %d %u %u %u %u %u %" PRIu64 " %s", t->class,
+			      t->size, t->order, t->precision, t->offset, t->is_signed, t->sign_at,
+			      t->exp_at, t->exp_bits, t->man_at, t->man_bits, t->bias,
+			      dtype_name(n->dtype));
 	return m.name ? make_map(a, src, &m) : (struct range){ 0 };
 }

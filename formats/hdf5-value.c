@@ -90,7 +90,8 @@ static int value_items(const struct values *s, struct bytes *b, unsigned depth, 
 		r = value_next(s, b, depth + 1, &item, err);
 		if (r < 0)
 			return r;
-		r = is_map ? value_set(s->a, v, &cap, key, item) : value_append(s->a, v, &cap, item);
+		r = is_map ? value_set(s->a, v, &cap, key, item)
+			   : value_append(s->a, v, &cap, item);
 		if (r < 0)
 			return no_memory(s, err);
 	}

@@ -63,8 +63,8 @@ static int64_t now_ms(void)
 
 static int took_too_long(const struct child *c, struct error *err)
 {
-	return fail(err, EBADMSG, "%s: the HDF5 library did not come to an end with it in %u ms; the file "
-		    "is damaged", c->name, c->cpu_ms);
+	return fail(err, EBADMSG, "%s: the HDF5 library did not come to an end with it in %u ms; the "
+		    "file is damaged", c->name, c->cpu_ms);
 }
 
 /* Until the child's end can be read or written. */
@@ -79,7 +79,8 @@ static int child_wait(struct child *c, short events, struct error *err)
 	r = poll(&p, 1, (int)c->wait_ms);
 	c->wait_ms -= now_ms() - start;
 	if (r < 0 && errno != EINTR)
-		return fail(err, errno, "%s: waiting for the HDF5 reader: %s", c->name, strerror(errno));
+		return fail(err, errno, "%s: waiting for the HDF5 reader: %s", c->name,
+			    strerror(errno));
 	return 0;
 }
 
@@ -159,8 +160,8 @@ static int child_put(void *ctx, const void *buf, size_t n, struct error *err)
  * else: no descriptors, no environment, no blocked signals. */
 static int child_spawn(int fd, pid_t *ret)
 {
-	static char *const argv[] = { (char *)(uintptr_t)"modelfs", (char *)(uintptr_t)"--hdf5-child", NULL };
-	static char *const environment[] = { NULL };
+	static char program[] = "modelfs", option[] = "--hdf5-child";
+	static char *const argv[] = { program, option, NULL }, *const environment[] = { NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
@@ -179,7 +180,8 @@ static int child_spawn(int fd, pid_t *ret)
 	r = r ? r : posix_spawn_file_actions_adddup2(&files, 1, 2);
 	r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
 	r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
-	r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
+					     POSIX_SPAWN_SETSIGDEF);
 	r = r ? r : posix_spawn(ret, "/proc/self/exe", &files, &attributes, argv, environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
@@ -219,11 +221,11 @@ static int child_died(const struct child *c, int status, struct error *err)
 	if (sig == SIGPROF || sig == SIGXCPU || sig == SIGKILL)
 		return took_too_long(c, err);
 	if (sig)
-		return fail(err, EBADMSG, "%s: the HDF5 library crashed on it (SIG%s); the file is damaged",
-			    c->name, name ? name : "?");
+		return fail(err, EBADMSG, "%s: the HDF5 library crashed on it (SIG%s); the file is "
+			    "damaged", c->name, name ? name : "?");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
-		return fail(err, EBADMSG, "%s: the HDF5 library needs more memory for it than is allowed; "
-			    "the file is damaged", c->name);
+		return fail(err, EBADMSG, "%s: the HDF5 library needs more memory for it than is "
+			    "allowed; the file is damaged", c->name);
 	return fail(err, EIO, "%s: the HDF5 reader ended with status %d before it began", c->name,
 		    WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }

@@ -49,7 +49,8 @@ static bool has_suffix(const char *name, const char *suffix)
 static const struct entry *beside(const struct bundle *b, const struct entry *e, const char *name,
 				  size_t n, struct arena *a)
 {
-	const char *path = arena_printf(a, "%.*s%.*s", (int)folder_size(e->name), e->name, (int)n, name);
+	const char *path = arena_printf(a, "%.*s%.*s", (int)folder_size(e->name), e->name, (int)n,
+					name);
 	const struct entry *found = path ? bundle_find(b, path) : NULL;
 
 	return found && found->data.blob ? found : NULL;
@@ -91,7 +92,8 @@ static int add_shard(const struct bundle *b, const struct entry *e, const struct
 {
 	const struct entry *shard;
 
-	if (name->kind != VALUE_STRING || memchr(name->s, '/', name->n) || strlen(name->s) != name->n)
+	if (name->kind != VALUE_STRING || memchr(name->s, '/', name->n) ||
+	    strlen(name->s) != name->n)
 		return fail(err, EBADMSG, "%s: a shard that is no file name", entry_path(b, e, a));
 	shard = beside(b, e, name->s, name->n, a);
 	if (!shard)
@@ -101,7 +103,8 @@ static int add_shard(const struct bundle *b, const struct entry *e, const struct
 		if (names[i] == shard->name)
 			return 0;
 	if (*n > SHARDS_MAX)
-		return fail(err, EBADMSG, "%s: names more than %d shards", entry_path(b, e, a), SHARDS_MAX);
+		return fail(err, EBADMSG, "%s: names more than %d shards", entry_path(b, e, a),
+			    SHARDS_MAX);
 	names[(*n)++] = shard->name;
 	return 0;
 }
@@ -193,7 +196,8 @@ static int all_names(struct build *s, const struct keras_file *files, size_t n_f
 		if (!list)
 			return no_memory(err);
 		for (size_t m = 0; m < k; m++)
-			list[n++] = (struct keras_name){ names[m].path, names[m].dataset, (uint32_t)i };
+			list[n++] = (struct keras_name){ names[m].path, names[m].dataset,
+							 (uint32_t)i };
 	}
 	if (n)
 		qsort(list, n, sizeof *list, by_path);
@@ -213,7 +217,9 @@ static bool has_group(const struct hdf5 *h, const char *name)
 
 static const struct value *root_attribute(const struct hdf5 *h, const char *name)
 {
-	return h->n_groups && h->groups[0].attributes ? value_get(h->groups[0].attributes, name) : NULL;
+	const struct value *map = h->n_groups ? h->groups[0].attributes : NULL;
+
+	return map ? value_get(map, name) : NULL;
 }
 
 /* path without prefix, or NULL if it does not begin so. */

@@ -10,7 +10,7 @@ static int keras_h5_claim(const struct bundle *b, const struct entry *e, const u
 
 const struct decoder keras_h5_decoder = {
 	.name = "keras-h5",
-	.summary = "Keras models and weights in HDF5 files, with an architecture beside them or not",
+	.summary = "Keras models and weights in HDF5 files",
 	.files = "*.h5 *.hdf5 *.keras *.weights.h5 *.weights.json",
 	.safe = "parsed in a process that can do nothing but ask for the file's bytes",
 	.claim = keras_h5_claim,
