@@ -95,6 +95,7 @@ static void object_children(const struct value *v, struct children *c)
 	} else {
 		add_part(c, r->state);
 	}
+	c->args = c->n ? r->args : NULL;
 	add_part(c, r->args);
 	add_part(c, r->kwargs);
 	add_part(c, r->list);
@@ -139,6 +140,7 @@ bool children_next(struct children *c, struct child *ret)
 			*ret = (struct child){
 				.key = key,
 				.index = c->i,
+				.argument = v == c->args,
 				.v = v->items[map ? 2 * (size_t)c->i + 1 : c->i],
 			};
 			c->i++;
@@ -205,7 +207,7 @@ int child_key(const struct child *c, struct text *t, struct error *err)
 {
 	if (c->key)
 		return key_text(c->key, 0, t, err);
-	text_printf(t, "%" PRIu32, c->index);
+	text_printf(t, "%s%" PRIu32, c->argument ? "@args." : "", c->index);
 	return 0;
 }
 

@@ -20,6 +20,7 @@ enum { /* struct value.mark, of containers and tensors, while a model is made */
 
 struct children {
 	const struct value *parts[6]; /* maps and sequences, one after the other */
+	const struct value *args;     /* what an object with other parts was made with; or NULL */
 	const struct value *without;  /* names that are left out of parts[1], a set; NULL: none */
 	unsigned n, part;
 	uint32_t i;
@@ -28,6 +29,7 @@ struct children {
 struct child {
 	const struct value *key; /* NULL: its index is */
 	uint32_t index;
+	bool argument; /* of args: its key is "@args.0" */
 	struct value *v;
 };
 void children_of(const struct value *v, struct children *ret);

@@ -102,6 +102,35 @@ enum dtype numpy_dtype(const struct value *v, bool *ret_swapped)
 	return d;
 }
 
+bool numpy_item(const struct value *dtype, uint64_t *ret_size, bool *ret_objects)
+{
+	const struct value *text, *elsize, *flags;
+	uint64_t n = 0;
+	const char *s;
+
+	if (!value_is_record(dtype, "numpy", "dtype"))
+		return false;
+	text = item(dtype->record->args, 0);
+	if (!text || text->kind != VALUE_STRING || !text->n)
+		return false;
+	s = text->s + (strchr("<>|=", *text->s) != NULL);
+	/* state: (3, byte order, subdtype, names, fields, size, alignment, flags) */
+	elsize = item(dtype->record->state, 5);
+	flags = item(dtype->record->state, 7);
+	*ret_objects = *s == 'O' || (flags && flags->kind == VALUE_INT && flags->i & 1);
+	if (*s == '?' && !s[1])
+		n = 1;
+	else if (*s)
+		for (const char *p = s + 1; *p >= '0' && *p <= '9' && n < 1 << 30; p++)
+			n = n * 10 + (uint64_t)(*p - '0');
+	if (*s == 'U')
+		n *= 4;
+	if (elsize && elsize->kind == VALUE_INT && elsize->i > 0)
+		n = (uint64_t)elsize->i;
+	*ret_size = n;
+	return n || *ret_objects || strchr("SUV", *s);
+}
+
 /* The bytes of a value: Python 2 wrote them as a str, which may be text to us. */
 static bool data_of(struct arena *a, const struct value *v, struct range *ret)
 {
@@ -156,6 +185,17 @@ static int fill(struct arena *a, const struct value *shape, enum dtype d, bool s
 	}
 	*ret = t;
 	return 1;
+}
+
+int numpy_fill(struct arena *a, const struct value *shape, const struct value *dtype,
+	       bool fortran, struct range data, struct tensor *ret, struct error *err)
+{
+	bool swapped = false;
+	enum dtype d = numpy_dtype(dtype, &swapped);
+
+	if (!d || !shape || shape->kind != VALUE_TUPLE)
+		return 0;
+	return fill(a, shape, d, swapped, fortran, data, ret, err);
 }
 
 /* _reconstruct and its state. */

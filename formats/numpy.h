@@ -21,6 +21,14 @@ enum dtype numpy_descr(const char *s, size_t n, bool *ret_swapped);
 /* The same for a pickled numpy.dtype. */
 enum dtype numpy_dtype(const struct value *v, bool *ret_swapped);
 
+/* Bytes of an element of any pickled numpy.dtype, structures and text too, and
+ * whether it has references to objects; false: neither is known. */
+bool numpy_item(const struct value *dtype, uint64_t *ret_size, bool *ret_objects);
+/* The dense bytes `data` as a tensor of a shape, a TUPLE: 1, 0: a dtype that is no
+ * tensor's, EBADMSG. */
+int numpy_fill(struct arena *a, const struct value *shape, const struct value *dtype,
+	       bool fortran, struct range data, struct tensor *ret, struct error *err);
+
 /* Is v an array (or a NumPy scalar, with `scalars`) whose values are numbers?
  * 1: *ret is filled but for its name, what it needs is in a; 0: no; EBADMSG:
  * an array whose bytes are not as many as its shape says. */

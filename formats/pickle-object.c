@@ -537,6 +537,25 @@ static int build_other(struct machine *m, struct value *v, struct value *state)
 	return 0;
 }
 
+/* What follows an object in the stream and is not for the machine. */
+static int step_over(struct machine *m)
+{
+	uint64_t skip = 0;
+	int r;
+
+	if (m->out->kind != VALUE_RECORD || !m->o || !m->o->after)
+		return 0;
+	r = m->o->after(m->o->ctx, m->out, machine_at(m), &skip, m->err);
+	if (r < 0)
+		return r;
+	if (skip > machine_left(m))
+		return bad(m, "%" PRIu64 " bytes follow that are not the pickle's, %" PRIu64
+			   " are left in the file", skip, machine_left(m));
+	m->skipped += skip;
+	machine_skip(m, skip);
+	return 0;
+}
+
 int machine_build(struct machine *m)
 {
 	struct value *v = m->in[0], *state = m->in[1];
@@ -546,7 +565,9 @@ int machine_build(struct machine *m)
 	switch (v->kind) {
 	case VALUE_RECORD:
 		r = set_state(m, v->record, state);
-		return r < 0 ? r : made(m);
+		if (r == 0)
+			r = made(m);
+		return r < 0 ? r : step_over(m);
 	case VALUE_TENSOR:
 		return 0;
 	case VALUE_GLOBAL:

@@ -45,6 +45,11 @@ struct pickle_options {
 	 * made, and again when BUILD has set its state; may change *v in place
 	 * (into a TENSOR).  0 or -errno. */
 	int (*made)(void *ctx, struct arena *a, struct value *v, struct error *err);
+	/* May be unset.  Called after made() where BUILD has set the state of a
+	 * record, which it may change: *ret_skip bytes of src from `at` on are not
+	 * the pickle's (joblib's arrays).  0 or -errno. */
+	int (*after)(void *ctx, struct value *v, uint64_t at, uint64_t *ret_skip,
+		     struct error *err);
 	void *ctx;
 };
 

@@ -403,11 +403,11 @@ static int legacy_head(const struct legacy_file *f, struct arena *scratch, uint6
 	return r;
 }
 
-static int legacy_load(struct arena *a, struct range data, const char *name,
-		       struct torch_graph *ret, struct error *err)
+int torch_legacy_load(struct arena *a, struct range data, const char *name, unsigned depth,
+		      struct torch_graph *ret, struct error *err)
 {
 	struct legacy_file f = { .data = data, .name = name };
-	const struct torch_storages s = { .find = legacy_find, .ctx = &f };
+	const struct torch_storages s = { .find = legacy_find, .ctx = &f, .depth = depth };
 	_cleanup_arena_ struct arena *scratch = arena_new();
 	uint64_t offset = 0;
 	int r;
@@ -433,7 +433,7 @@ int torch_file_load(struct arena *a, const struct bundle *b, const struct entry 
 	if (r < 0)
 		return within(r, err, name);
 	if (torch_legacy_is(first, n))
-		return legacy_load(a, e->data, name, ret, err);
+		return torch_legacy_load(a, e->data, name, 0, ret, err);
 	if (torch_tar_is(first, n))
 		return torch_tar_load(a, e->data, name, ret, err);
 	if (!zip_is(first, n))

@@ -29,8 +29,12 @@ struct torch_storages {
 	 * a tar of 0.1.1.  1 and *ret, a whole tensor in a, 0: nothing, -errno. */
 	int (*object)(void *ctx, const struct value *id, struct arena *a, struct tensor *ret,
 		      struct error *err);
+	/* May be unset: the file of this name beside the pickle, as joblib has
+	 * them; the contents of a z-file.  0 or -errno. */
+	int (*beside)(void *ctx, const char *name, struct range *ret, struct error *err);
 	void *ctx;
 	bool big_endian; /* the byteorder record says "big" */
+	unsigned depth;  /* of files in each other that this one is in */
 };
 
 /* The tensors met in a graph, each object once; VALUE_TENSOR's number is the
@@ -44,6 +48,7 @@ struct torch_graph {
 	const char *const *globals;
 	size_t n_globals;
 	uint64_t size; /* bytes of the pickle */
+	uint8_t root_storage; /* the root is a storage, of this type; else 0 */
 	const char **notes; /* sparse, meta tensors: what could not be shown */
 	size_t n_notes;
 };
@@ -83,6 +88,9 @@ bool torch_tar_is(const uint8_t *first, size_t n);
  * EOPNOTSUPP when it is none of torch's.  caller releases *ret. */
 int torch_file_load(struct arena *a, const struct bundle *b, const struct entry *e,
 		    struct torch_graph *ret, struct error *err);
+/* The five pickles and storages of before 1.6, in data, which a holds. */
+int torch_legacy_load(struct arena *a, struct range data, const char *name, unsigned depth,
+		      struct torch_graph *ret, struct error *err);
 struct claim;
 /* The model that a claim on such a file, or on an index and such files as its
  * shards, stands for: a decoder's decode(). */
