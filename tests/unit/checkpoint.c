@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint.c - names, optimizers and metadata of object graphs
  *
- * A graph is written as JSON: "@F32[2,3]" is a tensor of that type and shape
- * (each one another), "@#0" is the first tensor's object again, {"$class": "a.B",
- * "$state": {...}} an object, {"$tuple": [...]} a tuple, {"$keys": [[key,
- * value], ...]} a dict with keys that JSON does not have.
+ * A graph is written as JSON, with ' for ": '@F32[2,3]' is a tensor of that type
+ * and shape (each one another), '@#0' is the first tensor's object again,
+ * {'$class': 'a.B', '$state': {...}} an object, {'$tuple': [...]} a tuple,
+ * {'$keys': [[key, value], ...]} a dict with keys that JSON does not have.
  */
 #include "../../formats/checkpoint.h"
 
@@ -17,8 +17,8 @@
 #include "check.h"
 
 #define MODULE(parameters, buffers, modules, more) \
-	"{\"$class\": \"net.Net\", \"$state\": {\"training\": true, \"_parameters\": {" parameters \
-	"}, \"_buffers\": {" buffers "}, \"_modules\": {" modules "}" more "}}"
+	"{'$class': 'net.Net', '$state': {'training': true, '_parameters': {" parameters \
+	"}, '_buffers': {" buffers "}, '_modules': {" modules "}" more "}}"
 
 static const struct {
 	const char *graph;
@@ -26,59 +26,67 @@ static const struct {
 	const char *metadata; /* NULL: none */
 	const char *optimizers; /* "key groups state; ..."; NULL: none */
 } cases[] = {
-	{ "{\"w\": \"@F32[2]\", \"b\": \"@F32[1]\"}", "w b", NULL, NULL },
-	{ "\"@F32[2]\"", "lone", NULL, NULL },
-	{ "{\"model\": {\"w\": \"@F32[2]\"}, \"epoch\": 3}", "w", "{\"epoch\": 3}", NULL },
+	{ "{'w': '@F32[2]', 'b': '@F32[1]'}", "w b", NULL, NULL },
+	{ "'@F32[2]'", "lone", NULL, NULL },
+	{ "{'model': {'w': '@F32[2]'}, 'epoch': 3}", "w", "{'epoch': 3}", NULL },
 	/* what counts as weights: type and dimensions */
-	{ "{\"model\": {\"w\": \"@F32[2]\"}, \"loss\": \"@F32[]\", \"rng\": \"@U8[8]\"}", "w loss rng", NULL, NULL },
-	{ "{\"model\": {\"w\": \"@QI8[2]\"}, \"rng\": {\"a\": \"@I64[3]\"}}", "w rng.a", NULL, NULL },
-	{ "{\"model\": {\"w\": \"@F32[]\"}}", "model.w", NULL, NULL },
-	{ "{\"g\": {\"w\": \"@F32[2]\"}, \"d\": {\"w\": \"@F32[2]\"}}", "g.w d.w", NULL, NULL },
-	{ "{\"model\": {\"w\": \"@F32[2]\"}, \"mean\": \"@F32[3]\"}", "model.w mean", NULL, NULL },
-	{ "{\"model\": [\"@F32[2]\"]}", "model.0", NULL, NULL },
-	{ "[{\"w\": \"@F32[2]\"}, 5]", "w", "[5]", NULL },
-	{ "{\"a\": {\"b\": {\"w\": \"@F32[2]\"}}}", "b.w", NULL, NULL },
+	{ "{'model': {'w': '@F32[2]'}, 'loss': '@F32[]', 'rng': '@U8[8]'}",
+	  "w loss rng", NULL, NULL },
+	{ "{'model': {'w': '@QI8[2]'}, 'rng': {'a': '@I64[3]'}}", "w rng.a", NULL, NULL },
+	{ "{'model': {'w': '@F32[]'}}", "model.w", NULL, NULL },
+	{ "{'g': {'w': '@F32[2]'}, 'd': {'w': '@F32[2]'}}", "g.w d.w", NULL, NULL },
+	{ "{'model': {'w': '@F32[2]'}, 'mean': '@F32[3]'}", "model.w mean", NULL, NULL },
+	{ "{'model': ['@F32[2]']}", "model.0", NULL, NULL },
+	{ "[{'w': '@F32[2]'}, 5]", "w", "[5]", NULL },
+	{ "{'a': {'b': {'w': '@F32[2]'}}}", "b.w", NULL, NULL },
 	/* nesting, metadata in the same nesting, empty containers */
-	{ "{\"x\": [\"@F32[1]\", {\"$tuple\": [\"@F32[1]\", 7]}], \"e\": {}, \"y\": {\"z\": [\"@I8[1]\"]}}",
-	  "x.0 x.1.0 y.z.0", "{\"x\": [[7]], \"e\": {}}", NULL },
-	{ "{\"a\": 1}", "", "{\"a\": 1}", NULL },
+	{ "{'x': ['@F32[1]', {'$tuple': ['@F32[1]', 7]}], 'e': {}, 'y': {'z': ['@I8[1]']}}",
+	  "x.0 x.1.0 y.z.0", "{'x': [[7]], 'e': {}}", NULL },
+	{ "{'a': 1}", "", "{'a': 1}", NULL },
 	{ "{}", "", "{}", NULL },
 	{ "5", "", "5", NULL },
-	{ "{\"$keys\": [[1, \"@I8[1]\"], [true, \"@I8[1]\"], [null, \"@I8[1]\"], [0.5, \"@I8[1]\"],"
-	  " [{\"$tuple\": [\"a\", 2]}, \"@I8[1]\"], [\"\", \"@I8[1]\"]]}", "1 True None 0.5 a.2 ", NULL, NULL },
+	{ "{'$keys': [[1, '@I8[1]'], [true, '@I8[1]'], [null, '@I8[1]'], [0.5, '@I8[1]'],"
+	  " [{'$tuple': ['a', 2]}, '@I8[1]'], ['', '@I8[1]']]}",
+	  "1 True None 0.5 a.2 ", NULL, NULL },
 	/* equal names */
-	{ "{\"$keys\": [[1, \"@I8[1]\"], [\"1\", \"@I8[1]\"], [\"1#2\", \"@I8[1]\"], [\"1\", \"@I8[1]\"]]}",
+	{ "{'$keys': [[1, '@I8[1]'], ['1', '@I8[1]'], ['1#2', '@I8[1]'], ['1', '@I8[1]']]}",
 	  "1 1#2 1#2#2 1#3", NULL, NULL },
-	{ "{\"a.b\": \"@I8[1]\", \"a\": {\"b\": \"@I8[1]\"}}", "a.b a.b#2", NULL, NULL },
+	{ "{'a.b': '@I8[1]', 'a': {'b': '@I8[1]'}}", "a.b a.b#2", NULL, NULL },
 	/* one object in several places */
-	{ "{\"a\": \"@F32[1]\", \"b\": \"@#0\"}", "a b", NULL, NULL },
+	{ "{'a': '@F32[1]', 'b': '@#0'}", "a b", NULL, NULL },
 	/* optimizers */
-	{ "{\"model\": {\"w\": \"@F32[2]\"}, \"opt\": {\"state\": {\"$keys\": [[0, {\"step\": \"@F32[]\","
-	  " \"n\": 5, \"exp\": \"@F32[2]\"}]]}, \"param_groups\": [{\"lr\": 0.5, \"params\": [0]}], \"more\": 1}}",
-	  "w 1:0/step 1:0/exp", "{\"opt\": {\"more\": 1}}",
-	  " [{\"lr\": 0.5, \"params\": [0]}] {\"0\": {\"n\": 5}};" },
-	{ "{\"g\": {\"state\": {}, \"param_groups\": []}, \"l\": [{\"state\": {\"$keys\": [[1, {\"m\": [\"@F32[1]\"]}]]},"
-	  " \"param_groups\": [{}]}]}", "2:1/m.0", NULL, "g [] null;l.0 [{}] null;" },
-	{ "{\"state\": {\"w\": {\"m\": \"@F32[1]\"}}, \"param_groups\": [{\"lr\": \"@F32[]\"}]}", "1:w/m", NULL,
+	{ "{'model': {'w': '@F32[2]'}, 'opt': {'state': {'$keys': [[0, {'step': '@F32[]',"
+	  " 'n': 5, 'exp': '@F32[2]'}]]}, 'param_groups':"
+	  " [{'lr': 0.5, 'params': [0]}], 'more': 1}}",
+	  "w 1:0/step 1:0/exp", "{'opt': {'more': 1}}",
+	  " [{'lr': 0.5, 'params': [0]}] {'0': {'n': 5}};" },
+	{ "{'g': {'state': {}, 'param_groups': []}, 'l': [{'state': {'$keys':"
+	  " [[1, {'m': ['@F32[1]']}]]}, 'param_groups': [{}]}]}",
+	  "2:1/m.0", NULL, "g [] null;l.0 [{}] null;" },
+	{ "{'state': {'w': {'m': '@F32[1]'}}, 'param_groups': [{'lr': '@F32[]'}]}", "1:w/m", NULL,
 	  " [] null;" },
-	{ "{\"state\": 5, \"param_groups\": []}", "", "{\"state\": 5, \"param_groups\": []}", NULL },
+	{ "{'state': 5, 'param_groups': []}", "", "{'state': 5, 'param_groups': []}", NULL },
 	/* an optimizer's object, whose keys are the parameters themselves */
-	{ "{\"w\": \"@F32[2]\", \"opt\": {\"$class\": \"torch.optim.SGD\", \"$state\": {\"state\": {\"$keys\":"
-	  " [[\"@#0\", {\"m\": \"@F32[2]\"}]]}, \"param_groups\": [{\"params\": [\"@F32[1]\", \"@#0\"]}], \"x\": 1}}}",
-	  "w 1:1/m", "{\"opt\": {\"$class\": \"torch.optim.SGD\", \"$state\": {\"x\": 1}}}",
-	  " [{\"params\": [0, 1]}] null;" },
+	{ "{'w': '@F32[2]', 'opt': {'$class': 'torch.optim.SGD', '$state': {'state': {'$keys':"
+	  " [['@#0', {'m': '@F32[2]'}]]}, 'param_groups':"
+	  " [{'params': ['@F32[1]', '@#0']}], 'x': 1}}}",
+	  "w 1:1/m", "{'opt': {'$class': 'torch.optim.SGD', '$state': {'x': 1}}}",
+	  " [{'params': [0, 1]}] null;" },
 	/* modules */
-	{ MODULE("\"w\": \"@F32[2]\", \"none\": null", "\"r\": \"@F32[]\"", "", ""), "w r",
-	  "{\"$class\": \"net.Net\", \"$state\": {\"training\": true, \"_modules\": {}}}", NULL },
-	{ MODULE("", "", "\"module\": " MODULE("\"w\": \"@F32[2]\"", "", "", ""), ", \"list\": [\"@F32[3]\"]"), "module.w",
-	  "{\"$class\": \"net.Net\", \"$state\": {\"training\": true, \"_modules\": {\"module\": {\"$class\": \"net.Net\","
-	  " \"$state\": {\"training\": true, \"_modules\": {}}}}}}", NULL },
-	{ "{\"model\": " MODULE("\"w\": \"@F32[2]\"", "\"a\": \"@F32[1]\", \"b\": \"@F32[1]\"", "",
-	  ", \"_non_persistent_buffers_set\": [\"a\"]") "}", "w b",
-	  "{\"model\": {\"$class\": \"net.Net\", \"$state\": {\"training\": true, \"_modules\": {}}}}", NULL },
+	{ MODULE("'w': '@F32[2]', 'none': null", "'r': '@F32[]'", "", ""), "w r",
+	  "{'$class': 'net.Net', '$state': {'training': true, '_modules': {}}}", NULL },
+	{ MODULE("", "", "'module': " MODULE("'w': '@F32[2]'", "", "", ""),
+		 ", 'list': ['@F32[3]']"),
+	  "module.w",
+	  "{'$class': 'net.Net', '$state': {'training': true, '_modules': {'module':"
+	  " {'$class': 'net.Net', '$state': {'training': true, '_modules': {}}}}}}", NULL },
+	{ "{'model': " MODULE("'w': '@F32[2]'", "'a': '@F32[1]', 'b': '@F32[1]'", "",
+	  ", '_non_persistent_buffers_set': ['a']") "}", "w b",
+	  "{'model': {'$class': 'net.Net', '$state': {'training': true, '_modules': {}}}}", NULL },
 	/* another object's attributes are its keys */
-	{ "{\"est\": {\"$class\": \"sk.Tree\", \"$state\": {\"coef\": \"@F64[2]\", \"n\": 1}}, \"e\": 1}", "est.coef",
-	  "{\"est\": {\"$class\": \"sk.Tree\", \"$state\": {\"n\": 1}}, \"e\": 1}", NULL },
+	{ "{'est': {'$class': 'sk.Tree', '$state': {'coef': '@F64[2]', 'n': 1}}, 'e': 1}",
+	  "est.coef",
+	  "{'est': {'$class': 'sk.Tree', '$state': {'n': 1}}, 'e': 1}", NULL },
 };
 
 struct making {
@@ -158,6 +166,16 @@ static struct value *make_graph(struct making *m, struct value *v)
 	return v;
 }
 
+/* s with " for ', in a. */
+static char *quoted(struct arena *a, const char *s)
+{
+	char *copy = arena_string(a, s, strlen(s));
+
+	for (char *p = copy; *p; p++)
+		*p = *p == '\'' ? '"' : *p;
+	return copy;
+}
+
 static void add_json(struct text *t, const struct value *v)
 {
 	const struct json_style style = { 0 };
@@ -185,6 +203,7 @@ static void test_names(size_t i, const struct model *m)
 static void test_documents(size_t i, const struct model *m)
 {
 	_cleanup_text_ struct text t = TEXT_INIT, o = TEXT_INIT;
+	const char *want;
 
 	text_str(&o, "");
 	add_json(&t, m->metadata);
@@ -195,8 +214,10 @@ static void test_documents(size_t i, const struct model *m)
 		add_json(&o, m->optimizers[k].state);
 		text_str(&o, ";");
 	}
-	CHECK(strcmp(t.s, cases[i].metadata ? cases[i].metadata : "null") == 0, "case %zu: '%s'", i, t.s);
-	CHECK(strcmp(o.s, cases[i].optimizers ? cases[i].optimizers : "") == 0, "case %zu: '%s'", i, o.s);
+	want = quoted(m->arena, cases[i].metadata ? cases[i].metadata : "null");
+	CHECK(strcmp(t.s, want) == 0, "case %zu: '%s', not '%s'", i, t.s, want);
+	want = quoted(m->arena, cases[i].optimizers ? cases[i].optimizers : "");
+	CHECK(strcmp(o.s, want) == 0, "case %zu: '%s', not '%s'", i, o.s, want);
 }
 
 /* Leaves have the numbers of their first names; no marks stay. */
@@ -207,7 +228,8 @@ static void test_leaves(size_t i, const struct model *m, const struct making *g)
 
 		CHECK(g->leaves[k]->mark == 0, "case %zu", i);
 		if (number != CHECKPOINT_UNNAMED && CHECK(number < m->n, "case %zu", i))
-			CHECK(m->tensors[number].shape == g->tensors[k].shape, "case %zu, leaf %zu", i, k);
+			CHECK(m->tensors[number].shape == g->tensors[k].shape,
+			      "case %zu, leaf %zu", i, k);
 	}
 	CHECK(m->root->mark == 0, "case %zu", i);
 }
@@ -218,10 +240,11 @@ static void test_case(size_t i)
 	struct making g = { .a = a };
 	struct model m = { .arena = a };
 	struct error err = { 0 };
+	const char *graph = quoted(a, cases[i].graph);
 	struct value *v;
 
-	if (!CHECK(value_from_json(a, cases[i].graph, strlen(cases[i].graph), &v, &err) == 0,
-		   "case %zu: %s", i, err.text))
+	if (!CHECK(value_from_json(a, graph, strlen(graph), &v, &err) == 0, "case %zu: %s", i,
+		   err.text))
 		return;
 	v = make_graph(&g, v);
 	if (!CHECK(checkpoint_flatten(&m, v, g.tensors, g.n, "lone", &err) == 0, "case %zu: %s", i,
@@ -247,7 +270,8 @@ static struct value *a_list(struct arena *a, struct value *x, struct value *y)
 static void test_refused(const char *what, struct arena *a, struct value *root, const char *want)
 {
 	static const uint64_t shape[] = { 1 };
-	const struct tensor t = { .ndim = 1, .shape = shape, .dtype = DTYPE_F32, .stored = DTYPE_F32 };
+	const struct tensor t = { .ndim = 1, .shape = shape, .dtype = DTYPE_F32,
+				  .stored = DTYPE_F32 };
 	struct model m = { .arena = a };
 	struct error err = { 0 };
 	int e = checkpoint_flatten(&m, root, &t, 1, "lone", &err);

@@ -36,19 +36,25 @@ static const struct {
 	{ "all", DTYPE_I16, { 4, 6 }, { 6, 1 }, 2, 0, .plain = true, .bare = true, .n = 48,
 	  .want = { 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0,
 		    14, 0, 15, 0, 16, 0, 17, 0, 18, 0, 19, 0, 20, 0, 21, 0, 22, 0, 23 } },
-	{ "rows", DTYPE_I16, { 1, 3 }, { 99, 1 }, 2, 4, .plain = true, .n = 6, .want = { 4, 0, 5, 0, 6 } },
+	{ "rows", DTYPE_I16, { 1, 3 }, { 99, 1 }, 2, 4, .plain = true, .n = 6,
+	  .want = { 4, 0, 5, 0, 6 } },
 	{ "a scalar", DTYPE_I16, { 0 }, { 0 }, 0, 9, .plain = true, .n = 2, .want = { 9 } },
 	{ "transposed", DTYPE_I16, { 2, 2 }, { 1, 6 }, 2, 1, .n = 8, .want = { 1, 0, 7, 0, 2, 0, 8 } },
 	{ "steps", DTYPE_I16, { 3 }, { 5 }, 1, 2, .n = 6, .want = { 2, 0, 7, 0, 12 } },
 	{ "expanded", DTYPE_I16, { 2, 2 }, { 0, 1 }, 2, 3, .n = 8, .want = { 3, 0, 4, 0, 3, 0, 4 } },
 	{ "empty", DTYPE_I16, { 3, 0 }, { 7, 7 }, 2, 1000, .plain = true, .n = 0 },
-	{ "swapped", DTYPE_I16, { 2 }, { 1 }, 1, 1, .swapped = true, .n = 4, .want = { 0, 1, 0, 2 } },
-	{ "nothing to swap", DTYPE_I8, { 3 }, { 2 }, 1, 2, .swapped = true, .n = 3, .want = { 1, 2, 3 } },
-	{ "negative", DTYPE_I16, { 2 }, { 1 }, 1, 1, .negative = true, .n = 4, .want = { 255, 255, 254, 255 } },
-	{ "conjugate", DTYPE_C64, { 1 }, { 1 }, 1, 0, .conjugate = true, .n = 8, .want = { 0, 0, 1, 0, 2, 0, 3, 128 } },
+	{ "swapped", DTYPE_I16, { 2 }, { 1 }, 1, 1, .swapped = true, .n = 4,
+	  .want = { 0, 1, 0, 2 } },
+	{ "nothing to swap", DTYPE_I8, { 3 }, { 2 }, 1, 2, .swapped = true, .n = 3,
+	  .want = { 1, 2, 3 } },
+	{ "negative", DTYPE_I16, { 2 }, { 1 }, 1, 1, .negative = true, .n = 4,
+	  .want = { 255, 255, 254, 255 } },
+	{ "conjugate", DTYPE_C64, { 1 }, { 1 }, 1, 0, .conjugate = true, .n = 8,
+	  .want = { 0, 0, 1, 0, 2, 0, 3, 128 } },
 	{ "all of it", DTYPE_C64, { 2 }, { 1 }, 1, 0, true, true, true, .n = 16,
 	  .want = { 0, 1, 0, 128, 0, 3, 0, 2, 0, 5, 0, 132, 0, 7, 0, 6 } },
-	{ "packed", DTYPE_F4, { 2, 4 }, { 4, 1 }, 2, 4, .plain = true, .bare = true, .n = 4, .want = { 1, 0, 2, 0 } },
+	{ "packed", DTYPE_F4, { 2, 4 }, { 4, 1 }, 2, 4, .plain = true, .bare = true, .n = 4,
+	  .want = { 1, 0, 2, 0 } },
 };
 
 static void test_case(size_t i)
@@ -121,8 +127,8 @@ static void test_check(void)
 			    .stored = DTYPE_I16, .data = numbers(a) };
 	struct error err = { 0 };
 
-	CHECK(tensor_check(&t, &err) == -EBADMSG && strstr(err.text, "has 48 bytes, its shape and I16 need 10"),
-	      "%s", err.text);
+	CHECK(tensor_check(&t, &err) == -EBADMSG &&
+	      strstr(err.text, "has 48 bytes, its shape and I16 need 10"), "%s", err.text);
 	t.data = range_sub(t.data, 0, 10);
 	CHECK(tensor_check(&t, &err) == 0, "%s", err.text);
 	t.stored = DTYPE_COUNT;
