@@ -241,6 +241,7 @@ static int bzip2_last(void *decoder, struct error *err)
 const struct codec bzip2_codec = {
 	.name = "bzip2",
 	.bits = true,
+	.quick = 256 << 10,
 	.start = bzip2_start,
 	.next = bzip2_next,
 	.last = bzip2_last,

@@ -192,6 +192,7 @@ static int gzip_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, str
 
 const struct codec gzip_codec = {
 	.name = "gzip",
+	.quick = 4 << 20,
 	.start = gzip_start,
 	.next = gzip_next,
 	.stop = gzip_stop,

@@ -19,7 +19,6 @@
 
 enum {
 	CHUNK = 1 << 20,
-	NEAR = 8 << 20,     /* decoding this much is no long wait */
 	SKIP = 64 << 10,    /* what is decoded to get ahead, in hand */
 	FEED = 64 << 10,
 };
@@ -249,17 +248,21 @@ static int want_span(const struct packed *p, size_t i)
 	return range_want(p->src, from, to - from);
 }
 
+/* Is chunk there, or had by decoding little? */
 static bool quick(const struct stream *s, uint64_t chunk)
 {
-	uint64_t pos = chunk * CHUNK, end = pos + chunk_size(s, chunk);
+	uint64_t pos = chunk * CHUNK, end = pos + chunk_size(s, chunk), most = s->p.codec->quick;
 	size_t last = packed_span(&s->p, end - 1);
 	bool now = true;
 
 	if (lru_has(s->key, chunk))
 		return true;
 	for (size_t i = packed_span(&s->p, pos); i <= last; i++) {
+		uint64_t from = s->p.points[i].out, to = packed_end(&s->p, i);
+		uint64_t at = pos > from ? pos : from, n = (end < to ? end : to) - at;
+
 		now &= want_span(&s->p, i) != 0;
-		if (pos > s->p.points[i].out + NEAR && !keep_near(s, i, pos, NEAR))
+		if (n > most || (at - from > most - n && !keep_near(s, i, at, most - n)))
 			now = false;
 	}
 	return now;

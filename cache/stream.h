@@ -37,6 +37,7 @@ struct packed {
 struct codec {
 	const char *name; /* "gzip" */
 	bool bits;        /* point.in counts bits */
+	uint32_t quick;   /* output bytes that are decoded in some 20 ms */
 	/* A decoder at point i of p. */
 	int (*start)(const struct packed *p, size_t i, void **ret, struct error *err);
 	/* The next n bytes to dst; fewer, and 0 from then on, only at the end. */

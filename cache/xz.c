@@ -150,6 +150,7 @@ static int xz_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, struc
 
 const struct codec xz_codec = {
 	.name = "xz",
+	.quick = 1 << 20,
 	.start = xz_start,
 	.next = xz_next,
 	.stop = xz_stop,
@@ -215,6 +216,7 @@ static int lzma_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, str
 
 const struct codec lzma_codec = {
 	.name = "lzma",
+	.quick = 1 << 20,
 	.start = lzma_start,
 	.next = lzma_next,
 	.stop = xz_stop,
@@ -340,6 +342,7 @@ static int blocks_last(void *decoder, struct error *err)
 
 const struct codec xz_blocks = {
 	.name = "xz blocks",
+	.quick = 1 << 20,
 	.start = blocks_start,
 	.next = blocks_next,
 	.last = blocks_last,

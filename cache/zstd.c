@@ -173,6 +173,7 @@ static int zstd_last(void *decoder, struct error *err)
 
 const struct codec zstd_codec = {
 	.name = "zstd",
+	.quick = 8 << 20,
 	.start = zstd_start,
 	.next = zstd_next,
 	.last = zstd_last,
