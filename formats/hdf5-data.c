@@ -15,9 +15,9 @@
  *     gather       the window (7, 6) of it, where chunks reach past the shape
  *
  * A chunk that is stored as it is stays a place in the file.  Others are
- * decoded into the shared cache; where a chunk, or the row of chunks that one
- * row of the tensor needs, would not stay there, each is decoded once to a
- * spool file instead.
+ * decoded into the shared cache, small ones with their neighbours; where a
+ * chunk, or the row of chunks that one row of the tensor needs, would not stay
+ * there, each is decoded once to a spool file instead.
  */
 #include "hdf5-private.h"
 
@@ -38,12 +38,14 @@
 enum {
 	SMALL = 4 << 20,   /* scratch memory that is not made a file */
 	WANTED = 64,       /* chunks that want() looks at */
+	GROUP = 128 << 10, /* smaller chunks are decoded so many bytes together */
 };
 
 struct tiles {
 	struct blob blob;
 	struct hdf5_chunked c;
 	uint64_t bytes;      /* of a chunk */
+	uint64_t group;      /* chunks that are decoded together */
 	struct key key;      /* in the shared cache */
 	struct range spool;  /* the written chunks one after the other; .blob NULL: not spooled */
 };
@@ -97,9 +99,39 @@ static int chunk_decode(const struct tiles *t, uint64_t k, uint8_t *dst, struct 
 			     t->c.what, err);
 }
 
-static int chunk_make(const void *ctx, uint64_t k, uint8_t *dst, size_t size, struct error *err)
+static int group_make(const void *ctx, uint64_t g, uint8_t *dst, size_t size, struct error *err)
 {
-	return chunk_decode(ctx, k, dst, err);
+	const struct tiles *t = ctx;
+	int r = 0;
+
+	for (uint64_t k = g * t->group; size && r == 0; k++) {
+		r = chunk_decode(t, k, dst, err);
+		dst += t->bytes;
+		size -= (size_t)t->bytes;
+	}
+	return r;
+}
+
+/* Bytes of chunk k from the cache, where it is with its group. */
+static int group_read(const struct tiles *t, uint64_t k, uint64_t from, size_t n, uint8_t *dst,
+		      struct error *err)
+{
+	uint64_t g = k / t->group, left = t->c.n - g * t->group;
+	size_t size = (size_t)((left < t->group ? left : t->group) * t->bytes);
+	struct hdf5_scratch alone;
+	int r = lru_read(t->key, g, size, group_make, t,
+			 (size_t)(k % t->group * t->bytes + from), n, dst, err);
+
+	/* Where one chunk is damaged the others of its group are not. */
+	if (r != -EBADMSG || t->group == 1)
+		return r;
+	r = hdf5_scratch_get(&alone, (size_t)t->bytes, err);
+	if (r == 0)
+		r = chunk_decode(t, k, alone.p, err);
+	if (r == 0)
+		memcpy(dst, alone.p + from, n);
+	hdf5_scratch_put(&alone);
+	return r;
 }
 
 /* Is it stored as it is? */
@@ -237,7 +269,7 @@ static int tile_read(const struct tiles *t, uint64_t number, uint64_t from, size
 		return range_read_all(t->c.file, c->at + from, n, dst, err);
 	if (t->spool.blob)
 		return range_read_all(t->spool, k * t->bytes + from, n, dst, err);
-	return lru_read(t->key, k, (size_t)t->bytes, chunk_make, t, (size_t)from, n, dst, err);
+	return group_read(t, k, from, n, dst, err);
 }
 
 static int tiles_read(const struct blob *b, uint64_t offset, size_t size, uint8_t *buf,
@@ -281,7 +313,7 @@ static int tile_want(const struct tiles *t, uint64_t number)
 	if (!chunk_plain(t, c)) {
 		if (t->spool.blob && range_want(t->spool, k * t->bytes, t->bytes))
 			return 1;
-		if (!t->spool.blob && lru_has(t->key, k))
+		if (!t->spool.blob && lru_has(t->key, k / t->group))
 			return 1;
 	}
 	return range_want(t->c.file, c->at, c->size) && chunk_plain(t, c);
@@ -409,6 +441,7 @@ int hdf5_compose(struct arena *a, const struct hdf5_chunked *c, struct range *re
 		return fail(err, ENOMEM, "%s: no memory for its chunks", c->what);
 	t->c = *c;
 	(void)hdf5_grid(c->ndim, c->shape, c->chunk, c->item, grid, &n, &t->bytes, &all);
+	t->group = t->bytes < GROUP ? GROUP / t->bytes : 1;
 	t->blob = (struct blob){ &tiles_ops, all, blob_number() };
 	t->key = hash_memory(&t->blob.number, sizeof t->blob.number);
 	if (needs_spool(t, grid))
