@@ -10,7 +10,9 @@
  *     footer     48 bytes: the meta index's handle, the index's handle, zeros,
  *                57 fb 80 8b 24 75 47 db
  *
- * Keys rise strictly; a table that breaks a rule is EBADMSG.
+ * Keys rise strictly, blocks follow each other; a table that breaks a rule is
+ * EBADMSG.  TensorFlow's old checkpoints have whole variables as values, in
+ * blocks of any size: sstable_scan() reads only what lies around them.
  */
 #pragma once
 #include <stdbool.h>
@@ -18,6 +20,7 @@
 #include <stdint.h>
 #include "../cache/blob.h"
 
+struct arena;
 struct error;
 
 enum { SSTABLE_BLOCK_MAX = 64 << 20, SSTABLE_KEY_MAX = 1 << 20 };
@@ -35,5 +38,33 @@ bool sstable_is(struct range r);
 /* fn for each entry in order; what it returns below 0 ends the walk. */
 int sstable_walk(struct range r, int (*fn)(void *ctx, const struct sstable_entry *e, struct error *err),
 		 void *ctx, struct error *err);
+
+struct sstable_item {
+	const uint8_t *key; /* valid during the call */
+	size_t key_n;
+	/* In the table where its block is plain; else in the block decoded, which
+	 * is done again when it is read: lives in the arena given. */
+	struct range value;
+};
+/* The same with values as ranges.  The checksum of a plain block of more than
+ * 256 KiB is left to `checked`, which reads it all. */
+struct sstable_scan {
+	struct arena *a;
+	int (*fn)(void *ctx, const struct sstable_item *i, struct error *err);
+	void *ctx;
+	bool checked;
+};
+int sstable_scan(struct range r, const struct sstable_scan *s, struct error *err);
+
+/* CRC-32C; of more bytes: crc is that of those before (0 at first). */
+uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+/* As it is kept beside what it was made of. */
+static inline uint32_t crc32c_mask(uint32_t crc)
+{
+	return (crc >> 15 | crc << 17) + 0xa282ead8u;
+}
 /* The masked CRC-32C that TensorFlow keeps beside bytes. */
-uint32_t sstable_crc(const void *p, size_t n);
+static inline uint32_t sstable_crc(const void *p, size_t n)
+{
+	return crc32c_mask(crc32c(0, p, n));
+}

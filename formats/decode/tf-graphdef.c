@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tf-graphdef.c - TensorFlow's frozen graphs: their constants
+ *
+ *     GraphDef     1 node  2 library { 1 function }  3 version  4 versions  5 debug_info
+ *     NodeDef      1 name  2 op  3 input  4 device  5 attr { 1 key  2 AttrValue }
+ *     AttrValue    8 tensor (tensorflow.h)
+ *     FunctionDef  1 signature { 1 name }  3 node_def
+ *     VersionDef   1 producer  2 min_consumer
+ *
+ * There is no magic: a file is a GraphDef when it is a whole message of these
+ * fields and its nodes have names and operations.  Each Const node is a tensor,
+ * called as the node is; in a function of the library FUNCTION/NODE.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../cache/arena.h"
+#include "../../cache/cleanup.h"
+#include "../build.h"
+#include "../tensorflow.h"
+
+enum {
+	FIELDS_MAX = 10000, /* that are looked at to recognise a graph */
+	NODES_SEEN = 100,
+	OP_MAX = 200,
+};
+
+struct graph {
+	struct build s;
+	struct pb_file file;
+	uint64_t nodes, functions;
+	int64_t producer, min_consumer;
+};
+
+static int no_memory(struct error *err)
+{
+	return fail(err, ENOMEM, "no memory for a graph");
+}
+
+/* ---- constants ---- */
+
+static bool field_is(const struct pb *m, const struct pb_field *f, const char *s)
+{
+	char raw[OP_MAX];
+	size_t n = strlen(s);
+
+	return f->wire == PB_BYTES && f->size == n && n <= sizeof raw &&
+	       range_read_all(pb_range(m, f), 0, n, raw, NULL) >= 0 && !memcmp(raw, s, n);
+}
+
+/* The tensor in an attribute { 1 key  2 value { 8 tensor } } called "value". */
+static int attribute(const struct pb *m, const struct pb_field *f, struct pb *ret, bool *ret_found,
+		     struct error *err)
+{
+	struct pb_field e, value = { .number = 0 };
+	struct pb in, inner;
+	bool named = false;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number == 1)
+			named = field_is(&in, &e, "value");
+		else if (e.number == 2)
+			value = e;
+	}
+	if (r < 0 || !named || !value.number)
+		return r;
+	r = pb_enter(&in, &value, &inner, err);
+	while (r >= 0 && (r = pb_next(&inner, &e, err)) > 0) {
+		if (e.number != 8)
+			continue;
+		r = pb_enter(&inner, &e, ret, err);
+		*ret_found = r >= 0;
+	}
+	return r;
+}
+
+static int constant(struct graph *g, const char *name, const struct pb *proto, struct error *err)
+{
+	struct tensor *t = build_tensor(&g->s, err);
+	const char *why = NULL;
+	struct tf_proto p;
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->name = name;
+	r = tf_proto_read(*proto, &p, err);
+	if (r >= 0)
+		r = tf_shape_set(g->s.a, &p.shape, t, err);
+	if (r >= 0)
+		r = tf_proto_set(g->s.a, &p, tf_type(p.type), false, t, &why, err);
+	if (r)
+		return r < 0 ? within(r, err, name) : 0;
+	g->s.n--;
+	if (build_note(&g->s, "'%s' %s", name, why ? why : "cannot be shown") < 0)
+		return no_memory(err);
+	return 0;
+}
+
+/* A node of the graph, or of the function called `function` (NULL: the graph). */
+static int node(struct graph *g, const struct pb *m, const struct pb_field *f, const char *function,
+		struct error *err)
+{
+	const char *name = "";
+	bool is_const = false, found = false;
+	struct pb in, again, proto;
+	struct pb_field e;
+	int r = pb_enter(m, f, &in, err);
+
+	again = in;
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0)
+		if (e.number == 2)
+			is_const = field_is(&in, &e, "Const");
+	g->nodes += !function;
+	if (!is_const)
+		return r;
+	while (r >= 0 && (r = pb_next(&again, &e, err)) > 0) {
+		if (e.number == 1)
+			r = pb_string(&again, &e, g->s.a, TF_NAME_MAX, &name, NULL, err);
+		else if (e.number == 5 && !found)
+			r = attribute(&again, &e, &proto, &found, err);
+	}
+	if (r < 0)
+		return r;
+	if (!found)
+		return fail(err, EBADMSG, "the constant '%s' has no value", name);
+	if (function)
+		name = arena_printf(g->s.a, "%s/%s", function, name);
+	return name ? constant(g, name, &proto, err) : no_memory(err);
+}
+
+static int function(struct graph *g, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	const char *name = "";
+	struct pb in, again, signature;
+	struct pb_field e, s;
+	int r = pb_enter(m, f, &in, err);
+
+	again = in;
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number != 1)
+			continue;
+		r = pb_enter(&in, &e, &signature, err);
+		while (r >= 0 && (r = pb_next(&signature, &s, err)) > 0)
+			if (s.number == 1)
+				r = pb_string(&signature, &s, g->s.a, TF_NAME_MAX, &name, NULL, err);
+	}
+	g->functions++;
+	while (r >= 0 && (r = pb_next(&again, &e, err)) > 0)
+		if (e.number == 3)
+			r = node(g, &again, &e, name, err);
+	return r;
+}
+
+static int library(struct graph *g, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0)
+		if (e.number == 1)
+			r = function(g, &in, &e, err);
+	return r;
+}
+
+/* ---- the model ---- */
+
+static int versions(struct graph *g, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number == 1 && e.wire == PB_VARINT)
+			g->producer = (int64_t)e.u;
+		else if (e.number == 2 && e.wire == PB_VARINT)
+			g->min_consumer = (int64_t)e.u;
+	}
+	return r;
+}
+
+/* The graph's nodes first, wherever the library lies. */
+static int walk(struct graph *g, struct range data, struct error *err)
+{
+	struct pb_field f;
+	struct pb m, again;
+	int r;
+
+	pb_open(&g->file, data, &m);
+	again = m;
+	while ((r = pb_next(&m, &f, err)) > 0) {
+		if (f.number == 1)
+			r = node(g, &m, &f, NULL, err);
+		else if (f.number == 4)
+			r = versions(g, &m, &f, err);
+		if (r < 0)
+			return r;
+	}
+	while (r >= 0 && (r = pb_next(&again, &f, err)) > 0)
+		if (f.number == 2)
+			r = library(g, &again, &f, err);
+	return r;
+}
+
+static int metadata(struct graph *g, struct error *err)
+{
+	const struct {
+		const char *key;
+		int64_t n;
+	} facts[] = { { "nodes", (int64_t)g->nodes }, { "functions", (int64_t)g->functions },
+		      { "producer", g->producer }, { "min_consumer", g->min_consumer } };
+	size_t cap = ARRAY_SIZE(facts);
+	struct value *map = value_map(g->s.a, cap);
+
+	for (size_t i = 0; map && i < ARRAY_SIZE(facts); i++) {
+		struct value *v = value_int(g->s.a, facts[i].n);
+
+		if (facts[i].n && (!v || value_set(g->s.a, map, &cap, facts[i].key, v) < 0))
+			return no_memory(err);
+	}
+	g->s.m->metadata = map;
+	return map ? 0 : no_memory(err);
+}
+
+static void graph_free(struct graph **g)
+{
+	if (*g)
+		build_drop(&(*g)->s);
+	free(*g);
+}
+
+static int tf_graphdef_decode(const struct bundle *b, const struct claim *c, struct model **ret,
+			      struct error *err)
+{
+	_cleanup_(graph_free) struct graph *g = calloc(1, sizeof *g);
+	const struct entry *e = bundle_find(b, c->names[0]);
+	int r;
+
+	if (!g)
+		return no_memory(err);
+	r = build_begin(&g->s, b, c, c->decoder, err);
+	if (r < 0)
+		return r;
+	r = walk(g, e->data, err);
+	if (r >= 0)
+		r = metadata(g, err);
+	if (r >= 0)
+		r = build_end(&g->s, ret, err);
+	return r < 0 ? within(r, err, entry_path(b, e, g->s.a)) : 0;
+}
+
+/* ---- recognising ---- */
+
+/* A name or an operation: printable, and not empty. */
+static bool is_word(const struct pb *m, const struct pb_field *f, uint64_t max)
+{
+	char raw[OP_MAX];
+	size_t n;
+
+	if (f->wire != PB_BYTES || !f->size || f->size > max)
+		return false;
+	n = f->size < sizeof raw ? (size_t)f->size : sizeof raw;
+	if (range_read_all(pb_range(m, f), 0, n, raw, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (raw[i] <= ' ' || raw[i] > '~')
+			return false;
+	return true;
+}
+
+/* Has it the fields of a node, a name and an operation among them? */
+static bool is_node(const struct pb *m, const struct pb_field *f)
+{
+	bool name = false, op = false;
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, NULL);
+
+	while (r >= 0 && (r = pb_next(&in, &e, NULL)) > 0) {
+		if (e.number > 7 || e.wire != PB_BYTES)
+			return false;
+		if (e.number == 1 && !(name = is_word(&in, &e, TF_NAME_MAX)))
+			return false;
+		if (e.number == 2 && !(op = is_word(&in, &e, OP_MAX)))
+			return false;
+	}
+	return r == 0 && name && op;
+}
+
+/* 1: a graph, 0: not, -EBADMSG: it begins as one and is not whole. */
+static int looks_like_graph(struct range data)
+{
+	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
+	int nodes = 0, r = 0;
+	struct pb_field f;
+	struct pb m;
+
+	if (!file)
+		return 0;
+	pb_open(file, data, &m);
+	for (int i = 0; i < FIELDS_MAX && (r = pb_next(&m, &f, NULL)) > 0; i++) {
+		if (f.number > 5 || (f.number == 3 ? f.wire != PB_VARINT : f.wire != PB_BYTES))
+			return 0;
+		if (f.number == 1 && nodes < NODES_SEEN && !is_node(&m, &f))
+			return 0;
+		nodes += f.number == 1;
+	}
+	return r < 0 && nodes > 1 ? -EBADMSG : r >= 0 && nodes > 0;
+}
+
+static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
+			     size_t n, struct arena *a, struct claim *ret, struct error *err)
+{
+	const char **names;
+	int r;
+
+	/* a field of a GraphDef comes first */
+	if (n < 4 || (first[0] != 0x0a && first[0] != 0x12 && first[0] != 0x22 && first[0] != 0x18))
+		return 0;
+	r = looks_like_graph(e->data);
+	if (r < 0)
+		return fail(err, EBADMSG, "%s: begins as a TensorFlow graph and is not whole; it may still be "
+			    "being written", entry_path(b, e, a));
+	if (!r)
+		return 0;
+	names = arena_array(a, 1, sizeof *names);
+	if (!names)
+		return no_memory(err);
+	names[0] = e->name;
+	ret->names = names;
+	ret->n = 1;
+	ret->rank = RANK_FILE;
+	return 1;
+}
+
+const struct decoder tf_graphdef_decoder = {
+	.name = "tf-graphdef",
+	.summary = "TensorFlow frozen graphs (GraphDef): their constants",
+	.files = "*.pb",
+	.safe = "protobuf, read as data; the graph is not run",
+	.claim = tf_graphdef_claim,
+	.decode = tf_graphdef_decode,
+};
