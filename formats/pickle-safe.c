@@ -83,6 +83,10 @@ static const struct {
 	{ "torch.nn.backends.thnn", " _get_thnn_function_backend " },
 	{ "torch.jit._pickle", " build_intlist build_tensorlist build_doublelist build_boollist "
 			       "build_tensor_from_id restore_type_tag " },
+	{ "joblib.numpy_pickle", " NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper " },
+	{ "joblib.numpy_pickle_compat", " NDArrayWrapper ZNDArrayWrapper " },
+	{ "sklearn.externals.joblib.numpy_pickle",
+	  " NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper " },
 	{ "torch.distributed.checkpoint.metadata",
 	  " Metadata TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata "
 	  "TensorProperties MetadataIndex StorageMeta _MEM_FORMAT_ENCODING " },

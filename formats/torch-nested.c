@@ -30,6 +30,30 @@ static int check_memory(const struct torch_loading *l, struct error *err)
 	return 0;
 }
 
+/* What a pickle inside asks for counts as what the file asks for. */
+static int take_globals(struct torch_loading *l, const char *const *globals, size_t n,
+			struct error *err)
+{
+	enum { COMPARED = 256 };
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+
+		while (k < l->n_globals && k < COMPARED && strcmp(l->globals[k], globals[i]) != 0)
+			k++;
+		if (k < l->n_globals && k < COMPARED)
+			continue;
+		l->globals = arena_grow(l->a, l->globals, &l->cap_globals, l->n_globals + 1,
+					sizeof *l->globals);
+		if (!l->globals)
+			return torch_no_memory(l, err);
+		l->globals[l->n_globals] = arena_string(l->a, globals[i], strlen(globals[i]));
+		if (!l->globals[l->n_globals++])
+			return torch_no_memory(l, err);
+	}
+	return 0;
+}
+
 /* Bytes that live as long as the graph. */
 static int lasting(struct torch_loading *l, const struct value *v, struct range *ret,
 		   struct error *err)
@@ -143,6 +167,8 @@ int torch_load_bytes(struct torch_loading *l, struct value *v, struct error *err
 		return 0;
 	}
 	e = torch_legacy_load(l->a, data, l->name, l->depth + 1, &g, err);
+	if (e == 0)
+		e = take_globals(l, g.globals, g.n_globals, err);
 	return e < 0 ? e : take_graph(l, &g, v, err);
 }
 
@@ -203,6 +229,8 @@ static int array_of_objects(struct torch_loading *l, struct value *v, uint64_t a
 	l->depth++;
 	e = torch_pickle(l, at, &p, err);
 	l->depth--;
+	if (e == 0)
+		e = take_globals(l, p.globals, p.n_globals, err);
 	if (e < 0)
 		return e;
 	*ret_skip = p.size;

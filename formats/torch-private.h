@@ -46,6 +46,8 @@ struct torch_loading {
 	size_t left[LEFT_KINDS];
 	uint64_t channels;         /* of all quantised tensors */
 	unsigned depth;            /* of files in each other */
+	const char **globals;      /* that files inside asked for; in the arena, strings too */
+	size_t n_globals, cap_globals;
 };
 
 /* A storage as one persistent id names it. */

@@ -134,15 +134,18 @@ static int give_notes(struct torch_loading *l, struct torch_graph *g, struct err
 static int give_globals(struct torch_loading *l, const struct pickle *p, struct torch_graph *g,
 			struct error *err)
 {
-	const char **globals = arena_array(l->a, p->n_globals + 1, sizeof *globals);
+	size_t n = p->n_globals;
+	const char **globals = arena_array(l->a, n + l->n_globals + 1, sizeof *globals);
 
-	for (size_t i = 0; globals && i < p->n_globals; i++) {
+	for (size_t i = 0; globals && i < n; i++) {
 		globals[i] = arena_string(l->a, p->globals[i], strlen(p->globals[i]));
 		if (!globals[i])
 			return torch_no_memory(l, err);
 	}
+	if (globals && l->n_globals)
+		memcpy(globals + n, l->globals, l->n_globals * sizeof *globals);
 	g->globals = globals;
-	g->n_globals = p->n_globals;
+	g->n_globals = n + l->n_globals;
 	return globals ? 0 : torch_no_memory(l, err);
 }
 

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pickled.h - pickles of Python at large: what `pickle` and `joblib` share
+ *
+ * One pickle, in a file of its own or compressed.  Tensors of torch and arrays of
+ * NumPy anywhere in it are the model's; all else is metadata.
+ */
+#pragma once
+#include "decoder.h"
+
+/* A decoder's decode(). */
+int pickled_model(const struct bundle *b, const struct claim *c, struct model **ret,
+		  struct error *err);
+/* A claim on e alone.  1 or -ENOMEM. */
+int pickled_claim(const struct bundle *b, const struct entry *e, struct arena *a,
+		  struct claim *ret, struct error *err);
