@@ -92,10 +92,16 @@ static uint8_t as_bf16(const void *ctx, const struct tensor *t)
 	return dtype_casts(t->dtype, DTYPE_BF16) ? DTYPE_BF16 : t->dtype;
 }
 
+/* A small graph can be long JSON, which is not what is looked for here. */
+static bool enough(const void *ctx, const struct value *v)
+{
+	return ((const struct text *)ctx)->n > 1 << 20;
+}
+
 static void add_json(const struct value *v)
 {
 	_cleanup_text_ struct text t = TEXT_INIT;
-	const struct json_style style = { 0 };
+	const struct json_style style = { .drop = enough, .ctx = &t };
 	struct error err = { 0 };
 
 	if (v && value_to_json(v, &style, &t, &err) < 0 && !err.text[0])
