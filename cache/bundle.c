@@ -12,14 +12,17 @@
 #include "tar.h"
 #include "zip.h"
 
-/* One line each, as in cache/meson.build. */
+/* One line each; those without a magic come last. */
 const struct container *const containers[] = {
 	&gzip_container,
 	&zstd_container,
 	&xz_container,
 	&bzip2_container,
+	&lz4_container,
 	&tar_container,
 	&zip_container,
+	&zlib_container,
+	&lzma_container,
 	NULL,
 };
 

@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gzip.c - gzip files (RFC 1952), read at any offset
+/* gzip.c - gzip, zlib and z-files, read at any offset
+ *
+ * gzip (RFC 1952):
  *
  *     1f 8b 08, flags, u32 time, u8, u8    a member's header
  *     [u16 n, n bytes] [name 00] [comment 00] [u16 crc]
  *     deflated bytes
  *     u32 crc, u32 size modulo 2^32
  *     ...                                  further members, or zeros
+ *
+ * zlib (RFC 1950), as joblib writes it, is one stream; a z-file of joblib before
+ * 0.10 has a header of text:
+ *
+ *     78 01, 5e, 9c or da                  32 KiB of window, level
+ *     deflated bytes
+ *     u32 Adler-32, big-endian
+ *
+ *     "ZF", "0x" and up to 17 digits, spaces up to byte 21 (or 22), zlib
  *
  * The size is not to be had without decoding, so the first mount makes a pass
  * over all of it.  zlib checks both sums; where a deflate block ends, a point is
@@ -35,33 +46,51 @@ enum {
 	WINDOW = 32 << 10,
 	WINDOWS_MOST = 8 << 20,
 	SPACING = 1 << 20,    /* of points, at first */
-	MEMORY = 48 << 10,    /* of a decoder */
+	MEMORY = 112 << 10,   /* of a decoder */
 	HAND = 64 << 10,
 	BITS = 7, SQUEEZED = 8, HEADER = 16, /* in extra */
-	RAW = -15, GZIP = 15 + 16, /* zlib's window bits */
-	TRAILER = 8,
+	RAW = -15,            /* zlib's window bits */
+	TRIAL = 4096,         /* bytes that must decode: zlib's header is no magic */
+	ZFILE = 21,
 };
 
-static int gzip_bad(int code, const z_stream *z, const struct feed *in, struct error *err)
+/* What is around the deflated bytes. */
+struct wrapping {
+	int bits;            /* zlib's window bits for it */
+	unsigned trailer;    /* bytes behind them */
+	bool several;        /* members */
+	const char *name;
+};
+static const struct wrapping gzip_wrapping = { 15 + 16, 8, true, "gzip" };
+static const struct wrapping zlib_wrapping = { 15, 4, false, "zlib" };
+
+static int gzip_bad(const struct wrapping *w, int code, const z_stream *z, const struct feed *in,
+		    struct error *err)
 {
 	if (code == Z_MEM_ERROR)
 		return fail(err, ENOMEM, "no memory to decompress");
-	return fail(err, EBADMSG, "the gzip data is damaged before byte %" PRIu64 ": %s",
-		    feed_at(in), z->msg ? z->msg : "not a gzip stream");
+	return fail(err, EBADMSG, "the %s data is damaged before byte %" PRIu64 ": %s", w->name,
+		    feed_at(in), z->msg ? z->msg : "no such stream");
 }
 
-static int cut_off(const struct feed *in, struct error *err)
+static int cut_off(const struct wrapping *w, const struct feed *in, struct error *err)
 {
-	return fail(err, EBADMSG, "the gzip data is cut off after %" PRIu64 " bytes", in->src.size);
+	return fail(err, EBADMSG, "the %s data is cut off after %" PRIu64 " bytes", w->name, in->src.size);
+}
+
+/* A stream has ended: does another begin at f?  1, 0, -errno. */
+static int another(const struct wrapping *w, struct feed *f, struct error *err)
+{
+	return feed_another(f, w->several ? 0x1f : -1, w->name, err);
 }
 
 /* ---- decoding ---- */
 
 struct gzip_decoder {
+	const struct wrapping *w;
 	struct feed in;
 	z_stream z;
 	bool raw;         /* zlib sees deflated bytes only: the sums are ours to skip */
-	unsigned skip;    /* bytes of them */
 	bool ended;
 };
 
@@ -107,7 +136,7 @@ static int resume(struct gzip_decoder *d, const struct points *x, size_t i, stru
 	if (bits) {
 		r = feed_fill(&d->in, err);
 		if (!r && !d->in.left)
-			r = cut_off(&d->in, err);
+			r = cut_off(d->w, &d->in, err);
 		if (r < 0)
 			return r;
 		(void)inflatePrime(&d->z, (int)bits, *d->in.p >> (8 - bits)); /* at most 7 bits */
@@ -116,7 +145,8 @@ static int resume(struct gzip_decoder *d, const struct points *x, size_t i, stru
 	return set_window(d, x, i, err);
 }
 
-static int gzip_start(const struct packed *p, size_t i, void **ret, struct error *err)
+static int start(const struct wrapping *w, const struct packed *p, size_t i, void **ret,
+		 struct error *err)
 {
 	const struct points *x = p->private;
 	struct gzip_decoder *d = calloc(1, sizeof *d);
@@ -124,9 +154,10 @@ static int gzip_start(const struct packed *p, size_t i, void **ret, struct error
 
 	if (!d)
 		return fail(err, ENOMEM, "no memory to decompress");
+	d->w = w;
 	/* A point's byte is the one after its bits. */
 	r = feed_init(&d->in, p->src, p->points[i].in - (x && x->extra[i] & BITS ? 1 : 0), err);
-	if (!r && inflateInit2(&d->z, GZIP) != Z_OK)
+	if (!r && inflateInit2(&d->z, w->bits) != Z_OK)
 		r = fail(err, ENOMEM, "no memory to decompress");
 	if (!r && x && !(x->extra[i] & HEADER))
 		r = resume(d, x, i, err);
@@ -142,18 +173,18 @@ static int end_member(struct gzip_decoder *d, struct error *err)
 {
 	int r = 0;
 
-	for (unsigned skip = d->raw ? TRAILER : 0; skip && !r; skip--) {
+	for (unsigned skip = d->raw ? d->w->trailer : 0; skip && !r; skip--) {
 		r = feed_fill(&d->in, err);
 		if (!r && !d->in.left)
-			return cut_off(&d->in, err);
+			return cut_off(d->w, &d->in, err);
 		if (!r)
 			feed_skip(&d->in, 1);
 	}
 	if (!r)
-		r = feed_another(&d->in, 0x1f, "gzip", err);
+		r = another(d->w, &d->in, err);
 	d->ended = !r;
 	d->raw = false;
-	if (r > 0 && inflateReset2(&d->z, GZIP) != Z_OK)
+	if (r > 0 && inflateReset2(&d->z, d->w->bits) != Z_OK)
 		return fail(err, ENOMEM, "no memory to decompress");
 	return r < 0 ? r : 0;
 }
@@ -171,9 +202,9 @@ static int gzip_step(struct gzip_decoder *d, struct error *err)
 	if (code == Z_STREAM_END)
 		return end_member(d, err);
 	if (code == Z_BUF_ERROR && !d->in.left)
-		return cut_off(&d->in, err);
+		return cut_off(d->w, &d->in, err);
 	if (code != Z_OK)
-		return gzip_bad(code, &d->z, &d->in, err);
+		return gzip_bad(d->w, code, &d->z, &d->in, err);
 	return 0;
 }
 
@@ -190,6 +221,16 @@ static int gzip_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, str
 	return r;
 }
 
+static int gzip_start(const struct packed *p, size_t i, void **ret, struct error *err)
+{
+	return start(&gzip_wrapping, p, i, ret, err);
+}
+
+static int zlib_start(const struct packed *p, size_t i, void **ret, struct error *err)
+{
+	return start(&zlib_wrapping, p, i, ret, err);
+}
+
 const struct codec gzip_codec = {
 	.name = "gzip",
 	.quick = 4 << 20,
@@ -198,9 +239,18 @@ const struct codec gzip_codec = {
 	.stop = gzip_stop,
 };
 
+const struct codec zlib_codec = {
+	.name = "zlib",
+	.quick = 4 << 20,
+	.start = zlib_start,
+	.next = gzip_next,
+	.stop = gzip_stop,
+};
+
 /* ---- the pass ---- */
 
 struct pass {
+	const struct wrapping *w;
 	struct feed in;
 	const char *name;
 	z_stream z;
@@ -283,9 +333,9 @@ static int pass_step(struct pass *s, bool *ret_ended, struct error *err)
 	s->out += HAND - s->z.avail_out;
 	*ret_ended = code == Z_STREAM_END;
 	if (code == Z_BUF_ERROR && !s->in.left)
-		return cut_off(&s->in, err);
+		return cut_off(s->w, &s->in, err);
 	if (code != Z_OK && code != Z_STREAM_END)
-		return gzip_bad(code, &s->z, &s->in, err);
+		return gzip_bad(s->w, code, &s->z, &s->in, err);
 	r = stream_allowed(s->in.src, s->name, s->out, err);
 	/* 128: a block ended; 64: it was the last one, so a member's end is next. */
 	if (!r && code == Z_OK && (s->z.data_type & 192) == 128 && is_due(s))
@@ -311,14 +361,14 @@ static int pass_all(struct pass *s, struct range src, struct error *err)
 {
 	int r = feed_init(&s->in, src, 0, err);
 
-	if (!r && inflateInit2(&s->z, GZIP) != Z_OK)
+	if (!r && inflateInit2(&s->z, s->w->bits) != Z_OK)
 		r = fail(err, ENOMEM, "no memory to decompress");
 	if (!r)
 		r = 1;
 	while (r > 0) {
 		r = pass_member(s, err);
 		if (!r)
-			r = feed_another(&s->in, 0x1f, "gzip", err);
+			r = another(s->w, &s->in, err);
 	}
 	(void)inflateEnd(&s->z);
 	feed_release(&s->in);
@@ -329,13 +379,15 @@ static int pass_all(struct pass *s, struct range src, struct error *err)
 	return r;
 }
 
-static int find_points(struct range src, const char *name, struct points *p, struct error *err)
+static int find_points(const struct wrapping *w, struct range src, const char *name,
+		       struct points *p, struct error *err)
 {
 	struct pass *s = calloc(1, sizeof *s);
 	int r;
 
 	if (!s)
 		return fail(err, ENOMEM, "no memory to decompress");
+	s->w = w;
 	s->name = name;
 	s->points = p;
 	s->spacing = SPACING;
@@ -359,24 +411,53 @@ static bool windows_fit(const struct points *p, struct range src)
 	return true;
 }
 
-static int gzip_data(struct arena *a, struct packed *p, struct range *ret, struct error *err)
+static int data_of(const struct wrapping *w, struct arena *a, struct packed *p, struct range *ret,
+		   struct error *err)
 {
 	_cleanup_(points_release) struct points points = { 0 };
-	int r = points_load("gzip", p->src, &points);
+	int r = points_load(w->name, p->src, &points);
 
 	if (r && !windows_fit(&points, p->src)) {
 		points_release(&points);
 		r = 0;
 	}
 	if (!r) {
-		r = find_points(p->src, p->name, &points, err);
+		r = find_points(w, p->src, p->name, &points, err);
 		if (r < 0)
 			return within(r, err, p->name);
-		points_save("gzip", p->src, &points);
+		points_save(w->name, p->src, &points);
 	}
 	if (points_hand(&points, a, p) < 0)
 		return fail(err, ENOMEM, "%s: no memory to open it", p->name);
 	return stream_make(a, p, ret, err);
+}
+
+/* data, which is packed as p says from p->src on; size: what it must unpack to. */
+static int open_packed(const struct container *c, const struct wrapping *w, struct range data,
+		       const char *name, struct arena *hold, struct packed *p, uint64_t size,
+		       struct bundle **ret, struct error *err)
+{
+	static const char *const suffixes[] = {
+		".gz", "", ".tgz", ".tar", ".taz", ".tar", ".z", "", ".zlib", "", NULL,
+	};
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct range out;
+	int r;
+
+	if (!a || arena_hold(a, hold) < 0 || !(p->name = arena_string(a, name, strlen(name))))
+		return fail(err, ENOMEM, "%s: no memory to open it", name);
+	p->memory = MEMORY;
+	p->random = true;
+	r = data_of(w, a, p, &out, err);
+	if (r < 0)
+		return r;
+	if (size != UINT64_MAX && size != out.size)
+		return fail(err, EBADMSG, "%s: unpacks to %" PRIu64 " bytes, its header says %" PRIu64,
+			    name, out.size, size);
+	r = stream_bundle(a, c, data, p->name, out, suffixes, ret, err);
+	if (r > 0)
+		(void)take(&a); /* it is the bundle's */
+	return r;
 }
 
 /* Deflate is the only method there ever was; three flags are reserved. */
@@ -388,31 +469,85 @@ static bool gzip_is(const uint8_t *first, size_t n)
 static int gzip_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
 		     struct error *err)
 {
-	static const char *const suffixes[] = { ".gz", "", ".tgz", ".tar", ".taz", ".tar", NULL };
-	_cleanup_arena_ struct arena *a = NULL;
-	struct packed p = { .codec = &gzip_codec, .src = data, .memory = MEMORY, .random = true };
-	struct range out;
+	struct packed p = { .codec = &gzip_codec, .src = data };
 	uint8_t first[10];
 	size_t got;
 	int r = range_read(data, 0, sizeof first, first, &got, err);
 
-	if (r < 0)
+	if (r < 0 || !gzip_is(first, got))
 		return r;
-	if (!gzip_is(first, got))
+	return open_packed(&gzip_container, &gzip_wrapping, data, name, hold, &p, UINT64_MAX, ret, err);
+}
+
+/* Do the first bytes decode?  Two bytes of header are no proof. */
+static bool zlib_is(const uint8_t *first, size_t n)
+{
+	z_stream z = { .next_in = (Bytef *)(uintptr_t)first, .avail_in = (uInt)n };
+	uint8_t hand[TRIAL];
+	int code = Z_OK;
+
+	if (n < 8 || first[0] != 0x78 || (first[0] << 8 | first[1]) % 31 || first[1] & 0x20 ||
+	    inflateInit(&z) != Z_OK)
+		return false;
+	while (code == Z_OK && z.avail_in) {
+		z.next_out = hand;
+		z.avail_out = sizeof hand;
+		code = inflate(&z, Z_NO_FLUSH);
+	}
+	(void)inflateEnd(&z);
+	return code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR;
+}
+
+/* A z-file's header at first: its length, and the size in it; 0: it is none. */
+static size_t zfile_header(const uint8_t *first, size_t n, uint64_t *ret_size)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t size = 0;
+	size_t i = 4;
+
+	if (n < ZFILE + 2 || memcmp(first, "ZF0x", 4) != 0)
 		return 0;
-	a = arena_new();
-	if (!a || arena_hold(a, hold) < 0 || !(p.name = arena_string(a, name, strlen(name))))
-		return fail(err, ENOMEM, "%s: no memory to open it", name);
-	r = gzip_data(a, &p, &out, err);
+	for (; i < ZFILE; i++) {
+		const char *digit = first[i] ? strchr(digits, first[i]) : NULL;
+
+		if (!digit || size >> 60)
+			break;
+		size = size << 4 | (uint64_t)(digit - digits);
+	}
+	if (i == 4)
+		return 0;
+	i += i < ZFILE && first[i] == 'L'; /* Python 2 */
+	for (; i < ZFILE; i++)
+		if (first[i] != ' ')
+			return 0;
+	*ret_size = size;
+	return first[ZFILE] == ' ' ? ZFILE + 1 : ZFILE;
+}
+
+static int zlib_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
+		     struct error *err)
+{
+	struct packed p = { .codec = &zlib_codec, .src = data };
+	uint64_t size = UINT64_MAX;
+	uint8_t first[TRIAL];
+	size_t got, header;
+	int r = range_read(data, 0, sizeof first, first, &got, err);
+
 	if (r < 0)
 		return r;
-	r = stream_bundle(a, &gzip_container, data, p.name, out, suffixes, ret, err);
-	if (r > 0)
-		(void)take(&a); /* it is the bundle's */
-	return r;
+	header = zfile_header(first, got, &size);
+	if (!header && !zlib_is(first, got))
+		return 0;
+	p.src = range_sub(data, header, data.size - header);
+	return open_packed(&zlib_container, &zlib_wrapping, data, name, hold, &p, size, ret, err);
 }
 
 const struct container gzip_container = {
 	.name = "gzip",
 	.open = gzip_open,
+};
+
+const struct container zlib_container = {
+	.name = "zlib",
+	.open = zlib_open,
 };

@@ -99,7 +99,7 @@ int feed_fill(struct feed *f, struct error *err)
 	return 0;
 }
 
-int feed_another(struct feed *f, uint8_t first, const char *codec, struct error *err)
+int feed_another(struct feed *f, int first, const char *codec, struct error *err)
 {
 	int r = feed_fill(f, err);
 
@@ -327,6 +327,8 @@ static int make(struct arena *a, const struct packed *p, struct range spool, str
 		return fail(err, ENOMEM, "%s: no memory to decompress", p->name);
 	s->blob = (struct blob){ &stream_ops, p->size, blob_number() };
 	s->p = *p;
+	if (s->p.memory > p->size) /* no window is larger than the output */
+		s->p.memory = p->size + FEED;
 	s->key = hash_memory(&s->blob.number, sizeof s->blob.number);
 	s->grown = in > 0 && (double)p->size > in ? (double)p->size / in : 1;
 	s->spool = spool;

@@ -91,8 +91,8 @@ void feed_release(struct feed *f);
 /* Something at p, unless src ends: then left stays 0. */
 int feed_fill(struct feed *f, struct error *err);
 /* Where a stream has ended: does another begin, with the byte `first`?  1; 0:
- * no, and there are at most zeros up to the end; -EBADMSG: something else. */
-int feed_another(struct feed *f, uint8_t first, const char *codec, struct error *err);
+ * no (first -1: never), and there are at most zeros up to the end; -EBADMSG: something else. */
+int feed_another(struct feed *f, int first, const char *codec, struct error *err);
 static inline void feed_skip(struct feed *f, size_t n)
 {
 	f->p += n;
@@ -104,6 +104,8 @@ static inline uint64_t feed_at(const struct feed *f)
 	return f->at - f->left;
 }
 
-/* Codecs, in files of their own. */
-extern const struct codec gzip_codec, zstd_codec, xz_blocks, xz_codec, lzma_codec, bzip2_codec;
-extern const struct container gzip_container, zstd_container, xz_container, bzip2_container;
+/* Codecs and what finds their points, in files of their own. */
+extern const struct codec gzip_codec, zlib_codec, zstd_codec, xz_blocks, xz_codec, lzma_codec,
+	lzma_alone, bzip2_codec, lz4_codec;
+extern const struct container gzip_container, zlib_container, zstd_container, xz_container,
+	lzma_container, bzip2_container, lz4_container;

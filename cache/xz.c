@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* xz.c - xz files, in blocks where there are several; LZMA in zips
+/* xz.c - xz files, in blocks where there are several; LZMA, alone and in zips
  *
  *     fd "7zXZ" 00, flags, u32 crc         a stream
  *     block header, packed bytes, check    each block
@@ -9,6 +9,11 @@
  *     [zeros, further streams]
  *
  * Sizes are found from the ends of the streams; liblzma reads them.
+ *
+ * An .lzma file is one stream, which has no magic:
+ *
+ *     5d, u32 size of the dictionary, u64 unpacked size or all ones
+ *     packed bytes, a mark at the end if there is no size
  */
 #include "stream.h"
 
@@ -27,6 +32,8 @@ enum {
 	INDEX_MEMORY = 32 << 20,    /* a million blocks and more */
 	SPAN = 1 << 20,             /* blocks are taken together until they have as much */
 	LZMA_HEADER = 9,            /* in a zip: u16 version, u16 5, five bytes of properties */
+	ALONE_HEADER = 13,
+	TRIAL = 4096,               /* bytes that must decode where there is no magic */
 };
 
 static int xz_bad(lzma_ret code, const struct feed *in, struct error *err)
@@ -219,6 +226,29 @@ const struct codec lzma_codec = {
 	.quick = 1 << 20,
 	.start = lzma_start,
 	.next = lzma_next,
+	.stop = xz_stop,
+};
+
+static int alone_start(const struct packed *p, size_t i, void **ret, struct error *err)
+{
+	struct xz_decoder *d;
+	int r = decoder_new(p, p->points[i].in, &d, err);
+
+	if (r < 0)
+		return r;
+	if (lzma_alone_decoder(&d->z, DECODER_MEMORY) != LZMA_OK) {
+		xz_stop(d);
+		return fail(err, ENOMEM, "no memory to decompress");
+	}
+	*ret = d;
+	return 0;
+}
+
+const struct codec lzma_alone = {
+	.name = "lzma alone",
+	.quick = 1 << 20,
+	.start = alone_start,
+	.next = xz_next,
 	.stop = xz_stop,
 };
 
@@ -493,6 +523,67 @@ static int xz_open(struct range data, const char *name, struct arena *hold, stru
 		(void)take(&a); /* it is the bundle's */
 	return r;
 }
+
+/* A dictionary of 2^n or 3 x 2^n, as all programs write, a size that can be, and
+ * bytes that decode. */
+static bool lzma_is(const uint8_t *first, size_t n)
+{
+	lzma_stream z = LZMA_STREAM_INIT;
+	uint64_t dictionary, size;
+	uint8_t hand[TRIAL];
+	lzma_ret code;
+
+	if (n <= ALONE_HEADER || first[0] != 0x5d || first[ALONE_HEADER])
+		return false;
+	dictionary = get_le(first + 1, 4);
+	size = get_le(first + 5, 8);
+	dictionary >>= dictionary ? __builtin_ctzll(dictionary) : 0;
+	if ((dictionary != 1 && dictionary != 3) || (size != UINT64_MAX && size >> 48) ||
+	    lzma_alone_decoder(&z, DECODER_MEMORY) != LZMA_OK)
+		return false;
+	z.next_in = first;
+	z.avail_in = n;
+	do {
+		z.next_out = hand;
+		z.avail_out = sizeof hand;
+		code = lzma_code(&z, LZMA_RUN);
+	} while (code == LZMA_OK && z.avail_in);
+	lzma_end(&z);
+	return code == LZMA_OK || code == LZMA_STREAM_END || code == LZMA_MEMLIMIT_ERROR;
+}
+
+static int lzma_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
+		     struct error *err)
+{
+	static const char *const suffixes[] = { ".lzma", "", ".tlz", ".tar", NULL };
+	static const struct point start;
+	_cleanup_arena_ struct arena *a = NULL;
+	struct packed p = { .codec = &lzma_alone, .src = data, .points = &start, .n = 1 };
+	uint8_t first[TRIAL];
+	struct range out;
+	size_t got;
+	int r = range_read(data, 0, sizeof first, first, &got, err);
+
+	if (r < 0 || !lzma_is(first, got))
+		return r;
+	a = arena_new();
+	if (!a || arena_hold(a, hold) < 0 || !(p.name = arena_string(a, name, strlen(name))))
+		return fail(err, ENOMEM, "%s: no memory to open it", name);
+	p.memory = get_le(first + 1, 4) + (1 << 20);
+	p.size = get_le(first + 5, 8);
+	r = p.size == UINT64_MAX ? stream_measure(a, &p, &out, err) : stream_make(a, &p, &out, err);
+	if (r < 0)
+		return r;
+	r = stream_bundle(a, &lzma_container, data, p.name, out, suffixes, ret, err);
+	if (r > 0)
+		(void)take(&a); /* it is the bundle's */
+	return r;
+}
+
+const struct container lzma_container = {
+	.name = "lzma",
+	.open = lzma_open,
+};
 
 const struct container xz_container = {
 	.name = "xz",

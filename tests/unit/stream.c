@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <lz4frame.h>
 #include <lzma.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -263,12 +264,87 @@ static void bzip2_streams(struct text *t, const uint8_t *src, size_t n)
 	bzip2_stream(t, src, 0, 5);
 }
 
+static void zlib_one(struct text *t, const uint8_t *src, size_t n)
+{
+	uLongf room = compressBound(n);
+	uint8_t *out = malloc(room);
+
+	CHECK(compress2(out, &room, src, n, 3) == Z_OK, "zlib");
+	text_add(t, out, room);
+	free(out);
+}
+
+/* As joblib 0.9 wrote it, and one byte wider, as 0.8 did. */
+static void zfile(struct text *t, const uint8_t *src, size_t n)
+{
+	text_printf(t, "ZF%-#19zx", n);
+	zlib_one(t, src, n);
+}
+
+static void zfile_wide(struct text *t, const uint8_t *src, size_t n)
+{
+	char size[24];
+
+	(void)snprintf(size, sizeof size, "%#zxL", n);
+	text_printf(t, "ZF%-20s", size);
+	zlib_one(t, src, n);
+}
+
+static void lzma_file(struct text *t, const uint8_t *src, size_t n)
+{
+	lzma_stream z = LZMA_STREAM_INIT;
+	lzma_options_lzma o;
+	uint8_t *out = malloc(n + n / 3 + 1000);
+
+	lzma_lzma_preset(&o, 0);
+	CHECK(lzma_alone_encoder(&z, &o) == LZMA_OK, "lzma");
+	z.next_in = src;
+	z.avail_in = n;
+	z.next_out = out;
+	z.avail_out = n + n / 3 + 1000;
+	CHECK(lzma_code(&z, LZMA_FINISH) == LZMA_STREAM_END, "lzma");
+	text_add(t, out, z.total_out);
+	lzma_end(&z);
+	free(out);
+}
+
+/* The size is in the header; the mark at the end may stay. */
+static void lzma_sized(struct text *t, const uint8_t *src, size_t n)
+{
+	size_t at = t->n;
+
+	lzma_file(t, src, n);
+	put_le(t->s + at + 5, n, 8);
+}
+
+static void lz4_frame(struct text *t, const uint8_t *src, size_t n)
+{
+	LZ4F_preferences_t how = {
+		.frameInfo = { .contentChecksumFlag = LZ4F_contentChecksumEnabled },
+	};
+	size_t room = LZ4F_compressFrameBound(n, &how);
+	uint8_t *out = malloc(room);
+
+	room = LZ4F_compressFrame(out, room, src, n, &how);
+	CHECK(!LZ4F_isError(room), "lz4");
+	text_add(t, out, room);
+	free(out);
+}
+
+static void lz4_many(struct text *t, const uint8_t *src, size_t n)
+{
+	lz4_frame(t, src, n / 3);
+	skipped(t, 5, "abc", 3);
+	lz4_frame(t, src + n / 3, n - n / 3);
+}
+
 static const struct packer {
 	const char *name;
 	void (*pack)(struct text *t, const uint8_t *src, size_t n);
 	const struct container *container;
 	size_t large; /* bytes for the test of reading here and there */
 	const char *file, *member;
+	bool no_sum; /* damage is not always seen */
 } packers[] = {
 	{ "gzip", gzip_one, &gzip_container, LARGE, "/x/model.tar.gz", "model.tar" },
 	{ "gzip stored", gzip_stored, &gzip_container, LARGE, "model.tgz", "model.tar" },
@@ -282,6 +358,13 @@ static const struct packer {
 	{ "xz streams", xz_streams, &xz_container, 4 * MB, "x.xz", "x" },
 	{ "bzip2", bzip2_one, &bzip2_container, 3 * MB, "x.tbz2", "x.tar" },
 	{ "bzip2 small blocks", bzip2_small_blocks, &bzip2_container, 4 * MB, "x.pkl.bz2", "x.pkl" },
+	{ "zlib", zlib_one, &zlib_container, 4 * MB, "x.pkl.z", "x.pkl" },
+	{ "z-file", zfile, &zlib_container, 4 * MB, "x.npy.z", "x.npy" },
+	{ "wide z-file", zfile_wide, &zlib_container, MB, "x.gz", "x" },
+	{ "lzma", lzma_file, &lzma_container, 18 * MB, "x.lzma", "x", true },
+	{ "lzma of a size", lzma_sized, &lzma_container, 2 * MB, "x.tlz", "x.tar", true },
+	{ "lz4", lz4_frame, &lz4_container, LARGE, "x.lz4", "x" },
+	{ "lz4 frames", lz4_many, &lz4_container, 4 * MB, "x.lz4", "x" },
 	{ "bzip2 streams", bzip2_streams, &bzip2_container, 3 * MB, "x.bz2", "x" },
 };
 
@@ -436,7 +519,7 @@ static void test_damage(const struct packer *p, const uint8_t *data, size_t size
 		packed.s[at] = (char)(old ^ (1 << next_random(&seed) % 8));
 		r = read_whole(p, (uint8_t *)packed.s, packed.n, buf, size + 1, &got, &err);
 		if (r >= 0) /* a time, a flag, a skipped frame */
-			CHECK(got <= size && !memcmp(buf, data, got), "%s: damage at %zu was not seen",
+			CHECK(p->no_sum || (got <= size && !memcmp(buf, data, got)), "%s: damage at %zu was not seen",
 			      p->name, at);
 		else
 			CHECK((r == -EBADMSG || r == -EOPNOTSUPP) && err.text[0], "%s: damage at %zu: %d %s",
@@ -445,7 +528,7 @@ static void test_damage(const struct packer *p, const uint8_t *data, size_t size
 		tried++;
 		packed.s[at] = old;
 	}
-	CHECK(refused > tried / 2, "%s: %u of %u were refused", p->name, refused, tried);
+	CHECK(p->no_sum || refused > tried / 2, "%s: %u of %u were refused", p->name, refused, tried);
 }
 
 static void test_garbage_behind(const struct packer *p, const uint8_t *data)
