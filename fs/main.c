@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the program: finds the command and runs it */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include "cmd.h"
@@ -62,7 +63,12 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int status = run(argc, argv);
+	int status;
+
+	/* glibc raises this as large blocks are freed, and what is freed below
+	 * it stays with the process: what loading a model took would too. */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	status = run(argc, argv);
 
 	/* A full disk or a closed pipe shows here: half a list is not a list. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
