@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the inputs that the targets gzip, xz, bzip2 and tar (and zstd, where the
-program is there) begin with, to corpus/ beside this file."""
+"""Write the inputs that the fuzz targets of containers begin with, to corpus/
+beside this file.  Needs the programs xz, zstd and lz4."""
 import bz2, gzip, io, lzma, pathlib, random, struct, subprocess, tarfile, zlib
 
 TOP = pathlib.Path(__file__).parent / "corpus"
@@ -34,6 +34,31 @@ def gzips():
   c = zlib.compressobj(6, zlib.DEFLATED, 31)
   out = b"".join(c.compress(TEXT[i:i + 99]) + c.flush(zlib.Z_FULL_FLUSH) for i in range(0, 900, 99))
   save("gzip", "flushed", out + c.flush())
+
+
+def zlibs():
+  save("zlib", "text", zlib.compress(TEXT))
+  save("zlib", "stored", zlib.compress(NOISE, 0))
+  save("zlib", "runs", zlib.compress(RUNS, 9))
+  save("zlib", "zfile", b"ZF" + hex(len(TEXT)).encode().ljust(19) + zlib.compress(TEXT, 3))
+  save("zlib", "zfile-wide", b"ZF" + (hex(100) + "L").encode().ljust(20) + zlib.compress(TEXT[:100], 1))
+
+
+def lzmas():
+  out = lzma.compress(TEXT, format=lzma.FORMAT_ALONE)
+  save("lzma", "text", out)
+  save("lzma", "sized", out[:5] + struct.pack("<Q", len(TEXT)) + out[13:])
+  save("lzma", "runs", lzma.compress(RUNS, format=lzma.FORMAT_ALONE))
+
+
+def lz4s():
+  def lz4(data, *options):
+    return subprocess.run(["lz4", "-q", "-c", *options], input=data, stdout=subprocess.PIPE).stdout
+
+  save("lz4", "text", lz4(TEXT))
+  save("lz4", "noise", lz4(NOISE, "-B4", "-BX"))
+  save("lz4", "linked", lz4(RUNS, "-BD", "--content-size", "--no-frame-crc"))
+  save("lz4", "frames", lz4(TEXT[:99]) + b"\x53\x2a\x4d\x18\5\0\0\0hello" + lz4(b"") + lz4(RUNS))
 
 
 def xzs():
@@ -102,6 +127,9 @@ def tars():
 
 
 gzips()
+zlibs()
+lzmas()
+lz4s()
 xzs()
 bzip2s()
 zstds()
