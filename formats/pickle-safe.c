@@ -144,6 +144,8 @@ bool pickle_unsafe(const char *module, const char *name)
 			return false;
 	if (!is_class_name(name))
 		return true;
+	if (!strcmp(module, "__torch__"))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
 		if (!strncmp(module, packages[i], strlen(packages[i])))
 			return false;

@@ -112,9 +112,7 @@ static int file_beside(void *ctx, const char *name, struct range *ret, struct er
 	return unpacked(e->data, entry_path(p->b, e, p->a), p->b->arena, p->a, ret, err);
 }
 
-/* The attributes of an object that is the whole file are the keys of its metadata,
- * its class is "$class". */
-static int open_object(struct model *m)
+int pickled_open_object(struct model *m)
 {
 	const struct value *rest = m->metadata, *map = rest ? attributes_of(rest) : NULL;
 	struct value *made, *class;
@@ -156,7 +154,7 @@ static int flatten(struct build *s, const struct pickled *p, const struct torch_
 	r = checkpoint_flatten(m, g->root, g->tensors, g->n, lone, err);
 	if (r == 0 && !m->n)
 		r = fail(err, EBADMSG, "there are no tensors in it");
-	if (r == 0 && open_object(m) < 0)
+	if (r == 0 && pickled_open_object(m) < 0)
 		r = fail(err, ENOMEM, "no memory for its metadata");
 	return within(r, err, p->path);
 }

@@ -44,7 +44,8 @@ static const uint8_t magic[10] = { 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa
 /* The zip. */
 
 struct zip_file {
-	const struct entry *e;    /* the file */
+	struct range data;        /* the file */
+	enum torch_archive kind;  /* what it has to be */
 	const char *name;         /* its, for sentences */
 	struct arena *hold;       /* what the file lives in */
 	struct arena *a;          /* what is made of it */
@@ -68,27 +69,39 @@ static const struct entry *record_of(const struct zip_file *f, const char *name)
 	return zip_entry(f->zip, f->prefix, f->n_prefix, "", name, buf, sizeof buf);
 }
 
-/* Is there a torch archive in the folder that this entry's name begins with? */
-static bool prefix_is(const struct bundle *zip, const char *prefix, size_t n)
+static bool has_folder(const struct zip_file *f, const char *name)
+{
+	char buf[1024];
+	size_t some = 0;
+
+	(void)snprintf(buf, sizeof buf, "%.*s%s", (int)f->n_prefix, f->prefix, name);
+	(void)bundle_prefix(f->zip, buf, &some);
+	return some;
+}
+
+/* Is there an archive of this kind in the folder that this entry's name begins with? */
+static bool prefix_is(const struct bundle *zip, const char *prefix, size_t n,
+		      enum torch_archive kind)
 {
 	struct zip_file f = { .zip = zip, .prefix = prefix, .n_prefix = n };
-	char buf[1024];
-	size_t some;
+	bool script;
 
-	if (n > 500 || !record_of(&f, "data.pkl"))
+	if (n > 500)
 		return false;
-	(void)snprintf(buf, sizeof buf, "%.*scode/", (int)n, prefix);
-	(void)bundle_prefix(zip, buf, &some);
-	if (some && record_of(&f, "constants.pkl"))
-		return false; /* TorchScript */
-	(void)snprintf(buf, sizeof buf, "%.*sdata/", (int)n, prefix);
-	(void)bundle_prefix(zip, buf, &some);
-	return some || record_of(&f, "version");
+	if (kind == TORCH_SCRIPT_OLD)
+		return record_of(&f, "model.json") && record_of(&f, "version") &&
+		       !record_of(&f, "data.pkl");
+	if (!record_of(&f, "data.pkl"))
+		return false;
+	script = record_of(&f, "constants.pkl") || has_folder(&f, "code/");
+	if (kind == TORCH_SCRIPT || script)
+		return kind == TORCH_SCRIPT && script;
+	return has_folder(&f, "data/") || record_of(&f, "version");
 }
 
 /* Which entry's name begins with the archive's folder; n if there is none, or
  * more than one. */
-static size_t find_prefix(const struct bundle *zip, size_t *ret_prefix)
+static size_t find_prefix(const struct bundle *zip, enum torch_archive kind, size_t *ret_prefix)
 {
 	size_t found = zip->n, some;
 
@@ -104,7 +117,7 @@ static size_t find_prefix(const struct bundle *zip, size_t *ret_prefix)
 		folder[n] = 0;
 		(void)bundle_prefix(zip, folder, &some);
 		some += !some;
-		if (!prefix_is(zip, name, n))
+		if (!prefix_is(zip, name, n, kind))
 			continue;
 		if (found < zip->n)
 			return zip->n;
@@ -114,9 +127,11 @@ static size_t find_prefix(const struct bundle *zip, size_t *ret_prefix)
 	return found;
 }
 
-bool torch_zip_is(const struct bundle *zip, size_t *ret_prefix)
+const char *torch_zip_is(const struct bundle *zip, enum torch_archive kind, size_t *ret_prefix)
 {
-	return find_prefix(zip, ret_prefix) < zip->n;
+	size_t i = find_prefix(zip, kind, ret_prefix);
+
+	return i < zip->n ? zip->entries[i].name : NULL;
 }
 
 /* A small record as text; -ENOENT if there is none. */
@@ -176,12 +191,12 @@ static int zip_begin(struct zip_file *f, struct error *err)
 {
 	struct bundle *zip;
 	size_t i;
-	int r = zip_container.open(f->e->data, f->name, f->hold, &zip, err);
+	int r = zip_container.open(f->data, f->name, f->hold, &zip, err);
 
 	if (r < 0)
 		return r;
 	f->zip = r ? zip : NULL;
-	i = f->zip ? find_prefix(zip, &f->n_prefix) : 0;
+	i = f->zip ? find_prefix(zip, f->kind, &f->n_prefix) : 0;
 	if (!f->zip || i == zip->n)
 		return fail(err, EOPNOTSUPP, "%s: it is no file of torch.save()", f->name);
 	f->prefix = zip->entries[i].name;
@@ -198,7 +213,7 @@ static void zip_end(struct zip_file *f)
 /* What does not lie in the file itself (a deflated member) lives in the archive. */
 static int keep_zip(struct zip_file *f, const struct range *r, struct error *err)
 {
-	if (r->blob == f->e->data.blob)
+	if (r->blob == f->data.blob)
 		return 0;
 	return arena_hold(f->a, f->zip->arena) < 0 ? fail(err, ENOMEM, "%s: no memory", f->name) : 1;
 }
@@ -418,25 +433,31 @@ int torch_legacy_load(struct arena *a, struct range data, const char *name, unsi
 	return r < 0 ? r : torch_load(a, data, offset, name, &s, ret, err);
 }
 
+int torch_data_load(struct arena *a, struct arena *hold, struct range data, const char *name,
+		    enum torch_archive kind, struct torch_graph *ret, struct error *err)
+{
+	struct zip_file f = { .data = data, .kind = kind, .name = name, .hold = hold, .a = a };
+	uint8_t first[2048];
+	size_t n;
+	int r = range_read(data, 0, sizeof first, first, &n, err);
+
+	if (r < 0)
+		return within(r, err, name);
+	if (zip_is(first, n))
+		return zip_load(a, &f, ret, err);
+	if (kind == TORCH_SAVE && torch_legacy_is(first, n))
+		return torch_legacy_load(a, data, name, 0, ret, err);
+	if (kind == TORCH_SAVE && torch_tar_is(first, n))
+		return torch_tar_load(a, data, name, ret, err);
+	return fail(err, EOPNOTSUPP, "%s: it is no file of torch.save()", name);
+}
+
 int torch_file_load(struct arena *a, const struct bundle *b, const struct entry *e,
 		    struct torch_graph *ret, struct error *err)
 {
 	const char *name = entry_path(b, e, a);
-	struct zip_file f = { .e = e, .name = name, .hold = b->arena, .a = a };
-	uint8_t first[2048];
-	size_t n;
-	int r;
 
 	if (!e->data.blob)
 		return fail(err, EBADMSG, "%s: it is a link to nowhere", name);
-	r = range_read(e->data, 0, sizeof first, first, &n, err);
-	if (r < 0)
-		return within(r, err, name);
-	if (torch_legacy_is(first, n))
-		return torch_legacy_load(a, e->data, name, 0, ret, err);
-	if (torch_tar_is(first, n))
-		return torch_tar_load(a, e->data, name, ret, err);
-	if (!zip_is(first, n))
-		return fail(err, EOPNOTSUPP, "%s: it is no file of torch.save()", name);
-	return zip_load(a, &f, ret, err);
+	return torch_data_load(a, b->arena, e->data, name, TORCH_SAVE, ret, err);
 }

@@ -78,9 +78,14 @@ enum dtype torch_dtype(const struct value *global);
 
 struct bundle;
 struct entry;
-/* Is it the inside of a torch zip (not TorchScript)?  *ret_prefix is the length
- * of "archive/" in front of its names. */
-bool torch_zip_is(const struct bundle *zip, size_t *ret_prefix);
+enum torch_archive {
+	TORCH_SAVE,       /* torch.save() */
+	TORCH_SCRIPT,     /* torch.jit.save() since 1.4: constants.pkl or code/ beside data.pkl */
+	TORCH_SCRIPT_OLD, /* before: model.json */
+};
+/* Is it the inside of such a zip?  A name in it that begins with "archive/", of
+ * length *ret_prefix; else NULL. */
+const char *torch_zip_is(const struct bundle *zip, enum torch_archive kind, size_t *ret_prefix);
 /* Do the first bytes begin a file of torch.save() before 1.6, or of 0.1.1? */
 bool torch_legacy_is(const uint8_t *first, size_t n);
 bool torch_tar_is(const uint8_t *first, size_t n);
@@ -91,6 +96,9 @@ int torch_file_load(struct arena *a, const struct bundle *b, const struct entry 
 /* The five pickles and storages of before 1.6, in data, which a holds. */
 int torch_legacy_load(struct arena *a, struct range data, const char *name, unsigned depth,
 		      struct torch_graph *ret, struct error *err);
+/* The same of bytes, which live in `hold`; a is younger. */
+int torch_data_load(struct arena *a, struct arena *hold, struct range data, const char *name,
+		    enum torch_archive kind, struct torch_graph *ret, struct error *err);
 struct claim;
 /* The model that a claim on such a file, or on an index and such files as its
  * shards, stands for: a decoder's decode(). */

@@ -68,7 +68,7 @@ static int pytorch_zip(const struct bundle *b, const struct entry *e, const uint
 		return fail(err, why.code, "%s", why.text);
 	if (r == 0)
 		return 0;
-	r = torch_zip_is(zip, &prefix);
+	r = torch_zip_is(zip, TORCH_SAVE, &prefix) != NULL;
 	(void)arena_put(zip->arena);
 	return r;
 }
