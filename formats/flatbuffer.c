@@ -14,7 +14,19 @@ void fb_open(struct fb *f, struct range r)
 	f->r = r;
 	f->start = 0;
 	f->n = 0;
-	f->steps = 0;
+	f->steps = f->memory = 0;
+}
+
+int fb_spend(struct fb *f, uint64_t bytes, struct error *err)
+{
+	uint64_t max = f->r.size > UINT64_MAX / (2 * FB_MEMORY) ? UINT64_MAX / 2 :
+		       f->r.size * FB_MEMORY + FB_MEMORY_LEAST;
+
+	if (bytes > max - f->memory)
+		return fail(err, EBADMSG, "what is used again and again makes more than %" PRIu64 " bytes of a file of %" PRIu64,
+			    max, f->r.size);
+	f->memory += bytes;
+	return 0;
 }
 
 int fb_number(struct fb *f, uint64_t at, unsigned n, uint64_t *ret, struct error *err)
@@ -23,7 +35,8 @@ int fb_number(struct fb *f, uint64_t at, unsigned n, uint64_t *ret, struct error
 	int r;
 
 	if (++f->steps > FB_STEPS || f->steps / 8 > f->r.size + 512)
-		return fail(err, EBADMSG, "more references than a file of %" PRIu64 " bytes has use for", f->r.size);
+		return fail(err, EBADMSG, "more references than a file of %" PRIu64 " bytes has use for",
+			    f->r.size);
 	if (!range_has(f->r, at, n))
 		return fail(err, EBADMSG, "byte %" PRIu64 ": a reference leads past the end at %" PRIu64, at, f->r.size);
 	if (at < f->start || at - f->start > f->n || f->n - (at - f->start) < n) {
@@ -34,6 +47,8 @@ int fb_number(struct fb *f, uint64_t at, unsigned n, uint64_t *ret, struct error
 		if (r < 0)
 			return r;
 		f->n = (uint32_t)got;
+		if (at - f->start > got || got - (at - f->start) < n)
+			return fail(err, EIO, "byte %" PRIu64 ": the file became shorter", at);
 	}
 	*ret = get_le(f->window + (at - f->start), n);
 	return 0;
@@ -68,7 +83,8 @@ int fb_field(struct fb *f, uint64_t table, unsigned i, uint64_t *ret, struct err
 		return r;
 	vtable = table - (uint64_t)(int64_t)(int32_t)back;
 	if (vtable > f->r.size)
-		return fail(err, EBADMSG, "byte %" PRIu64 ": a table's description lies outside of the file", table);
+		return fail(err, EBADMSG, "byte %" PRIu64 ": a table's description lies outside of the file",
+			    table);
 	r = fb_number(f, vtable, 2, &size, err);
 	if (r >= 0)
 		r = fb_number(f, vtable + 2, 2, &table_size, err);
@@ -147,6 +163,9 @@ int fb_string(struct fb *f, uint64_t table, unsigned i, struct arena *a, uint64_
 	if (v.n > max)
 		return fail(err, EBADMSG, "byte %" PRIu64 ": a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed",
 			    v.at, v.n, max);
+	r = fb_spend(f, v.n + 1, err);
+	if (r < 0)
+		return r;
 	s = arena_alloc(a, (size_t)v.n + 1);
 	if (!s)
 		return fail(err, ENOMEM, "no memory for a string of %" PRIu64 " bytes", v.n);

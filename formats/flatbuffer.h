@@ -10,9 +10,10 @@
  *
  * All little-endian.  Every access is checked against the file; offsets are
  * unsigned and go forward (but for vtables), so a file has no cycles that a
- * walk along a schema could run into; walks count their steps all the same
- * (8 a byte of the file, FB_STEPS at most), since tables may be shared.  Positions are offsets in the file.
- * One thread.
+ * walk along a schema could run into.  But what is referred to twice is read
+ * twice: walks count their steps (8 a byte of the file, FB_STEPS at most) and
+ * the memory that they make of it (FB_MEMORY a byte).  Positions are offsets in
+ * the file.  One thread.
  */
 #pragma once
 #include <stdbool.h>
@@ -21,13 +22,13 @@
 
 struct error;
 
-enum { FB_WINDOW = 16 * 1024, FB_STEPS = 50000000 };
+enum { FB_WINDOW = 16 * 1024, FB_STEPS = 50000000, FB_MEMORY = 24, FB_MEMORY_LEAST = 1 << 20 };
 
 struct fb {
 	struct range r;
 	uint64_t start;
 	uint32_t n;
-	uint64_t steps;
+	uint64_t steps, memory;
 	uint8_t window[FB_WINDOW];
 };
 struct fb_vector {
@@ -35,6 +36,9 @@ struct fb_vector {
 };
 
 void fb_open(struct fb *f, struct range r);
+/* Memory that the caller makes of what it read: EBADMSG when it is more than
+ * an honest file gives cause to. */
+int fb_spend(struct fb *f, uint64_t bytes, struct error *err);
 /* The root table's position. 0 or -EBADMSG. */
 int fb_root(struct fb *f, uint64_t *ret, struct error *err);
 /* Where field number i of the table at `table` is: 1 and *ret, 0 if absent. */

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tflite.c - TensorFlow Lite: constants of all subgraphs
+ *
+ * A flatbuffer (flatbuffer.h) with the identifier TFL3; fields by number:
+ *
+ *     Model      0 version  2 subgraphs  3 description  4 buffers  6 metadata
+ *                7 signature_defs
+ *     SubGraph   0 tensors  1 inputs  2 outputs  4 name
+ *     Tensor     0 shape  1 type  2 buffer  3 name  4 quantization  6 sparsity
+ *     Buffer     0 data  1 offset  2 size: past 2 GB the bytes lie behind the
+ *                flatbuffer, at this offset of the file
+ *     Quantization  2 scale  3 zero_point  6 quantized_dimension
+ *     Signature  0 inputs  1 outputs  2 key  4 subgraph;  TensorMap 0 name  1 tensor
+ *     Metadata   0 name  1 buffer
+ *
+ * A tensor whose buffer holds bytes is a constant; buffer 0 is always empty.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../cache/arena.h"
+#include "../../cache/bytes.h"
+#include "../../cache/cleanup.h"
+#include "../build.h"
+#include "../flatbuffer.h"
+#include "../strings.h"
+
+enum { NAME_BYTES = 64 * 1024, DIMS = 64, CHANNELS_MAX = 1 << 20 };
+
+static const uint8_t types[] = {
+	DTYPE_F32, DTYPE_F16, DTYPE_I32, DTYPE_U8, DTYPE_I64, DTYPE_STRING, DTYPE_BOOL,
+	DTYPE_I16, DTYPE_C64, DTYPE_I8, DTYPE_F64, DTYPE_C128, DTYPE_U64, DTYPE_NONE,
+	DTYPE_NONE, DTYPE_U32, DTYPE_U16, DTYPE_I4, DTYPE_BF16, DTYPE_I2, DTYPE_U4,
+	DTYPE_F8_E4M3, DTYPE_F8_E5M2,
+};
+
+struct tflite {
+	struct build s;
+	struct fb f;
+	struct fb_vector buffers;
+	struct value *plain; /* scales of integers that have no quantised type, by tensor */
+	size_t plain_cap;
+};
+
+static int no_memory(struct error *err)
+{
+	return fail(err, ENOMEM, "no memory for a TensorFlow Lite model");
+}
+
+static int set(struct tflite *x, struct value *map, size_t *cap, const char *key, struct value *v,
+	       struct error *err)
+{
+	return v && value_set(x->s.a, map, cap, key, v) >= 0 ? 0 : no_memory(err);
+}
+
+/* ---- tensors ---- */
+
+static int buffer_of(struct tflite *x, uint64_t i, struct range *ret, struct error *err)
+{
+	uint64_t at, offset, size;
+	struct fb_vector data;
+	int r;
+
+	*ret = range_sub(x->f.r, 0, 0);
+	if (i == 0)
+		return 0;
+	if (i >= x->buffers.n)
+		return fail(err, EBADMSG, "buffer %" PRIu64 " of %" PRIu64, i, x->buffers.n);
+	r = fb_element(&x->f, &x->buffers, i, &at, err);
+	if (r >= 0)
+		r = fb_vector(&x->f, at, 0, 1, &data, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, at, 1, 8, 0, &offset, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, at, 2, 8, 0, &size, err);
+	if (r < 0)
+		return r;
+	if (data.n) {
+		*ret = range_sub(x->f.r, data.at, data.n);
+	} else if (offset > 1) { /* 1 is written where there is nothing yet */
+		if (!range_has(x->f.r, offset, size))
+			return fail(err, EBADMSG, "buffer %" PRIu64 " ends at %" PRIu64 ", past the file's end at %" PRIu64,
+				    i, offset + size, x->f.r.size);
+		*ret = range_sub(x->f.r, offset, size);
+	}
+	return 0;
+}
+
+static int shape_of(struct tflite *x, uint64_t table, struct tensor *t, struct error *err)
+{
+	struct fb_vector v;
+	uint64_t *shape;
+	int r = fb_vector(&x->f, table, 0, 4, &v, err);
+
+	if (r < 0)
+		return r;
+	if (v.n > DIMS)
+		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " dimensions, at most %d are allowed",
+			    t->name, v.n, DIMS);
+	r = fb_spend(&x->f, 4 * sizeof *t + 8 * v.n, err);
+	if (r < 0)
+		return r;
+	shape = arena_array(x->s.a, (size_t)v.n + 1, sizeof *shape);
+	if (!shape)
+		return no_memory(err);
+	for (uint64_t i = 0; i < v.n; i++) {
+		r = fb_number(&x->f, v.at + 4 * i, 4, &shape[i], err);
+		if (r < 0)
+			return r;
+		if (shape[i] >> 31)
+			return fail(err, EBADMSG, "tensor '%s' has a negative dimension", t->name);
+	}
+	t->shape = shape;
+	t->ndim = (uint8_t)v.n;
+	return 0;
+}
+
+static uint8_t quantised(uint8_t dtype)
+{
+	return dtype == DTYPE_I8 ? DTYPE_QI8 : dtype == DTYPE_U8 ? DTYPE_QU8 :
+	       dtype == DTYPE_I32 ? DTYPE_QI32 : dtype == DTYPE_U4 ? DTYPE_QU4 : dtype;
+}
+
+static int scales(struct tflite *x, const struct fb_vector *scale, const struct fb_vector *zero,
+		  struct quant *q, struct error *err)
+{
+	double *s = arena_array(x->s.a, (size_t)scale->n, sizeof *s);
+	int64_t *z = arena_array(x->s.a, (size_t)scale->n, sizeof *z);
+
+	if (!s || !z)
+		return no_memory(err);
+	for (uint64_t i = 0; i < scale->n; i++) { /* one vector, then the other: each is read once */
+		uint64_t u;
+		uint32_t half;
+		float f;
+		int r = fb_number(&x->f, scale->at + 4 * i, 4, &u, err);
+
+		if (r < 0)
+			return r;
+		half = (uint32_t)u;
+		memcpy(&f, &half, 4);
+		s[i] = (double)f;
+	}
+	for (uint64_t i = 0; i < scale->n && zero->n; i++) {
+		uint64_t u;
+		int r = fb_number(&x->f, zero->at + 8 * (zero->n == 1 ? 0 : i), 8, &u, err);
+
+		if (r < 0)
+			return r;
+		z[i] = (int64_t)u;
+	}
+	q->scale = s;
+	q->zero = z;
+	q->n = (size_t)scale->n;
+	return 0;
+}
+
+/* What a tensor of an integer type without a quantised one has, for metadata.json. */
+static int plain_scales(struct tflite *x, const struct tensor *t, const struct quant *q,
+			struct error *err)
+{
+	size_t cap = 3, scale_cap = q->n, zero_cap = q->n;
+	struct value *v = value_map(x->s.a, cap);
+	struct value *scale = value_list(x->s.a, VALUE_LIST, scale_cap);
+	struct value *zero = value_list(x->s.a, VALUE_LIST, zero_cap);
+	int r = fb_spend(&x->f, 400 + 100 * q->n, err);
+
+	if (r < 0)
+		return r;
+	if (!v || !scale || !zero)
+		return no_memory(err);
+	for (size_t i = 0; i < q->n; i++) {
+		struct value *s = value_float(x->s.a, q->scale[i]), *z = value_int(x->s.a, q->zero[i]);
+
+		if (!s || !z || value_append(x->s.a, scale, &scale_cap, s) < 0 ||
+		    value_append(x->s.a, zero, &zero_cap, z) < 0)
+			return no_memory(err);
+	}
+	r = set(x, v, &cap, "axis", value_int(x->s.a, q->axis), err);
+	if (r >= 0)
+		r = set(x, v, &cap, "scales", scale, err);
+	if (r >= 0)
+		r = set(x, v, &cap, "zero_points", zero, err);
+	return r < 0 ? r : set(x, x->plain, &x->plain_cap, t->name, v, err);
+}
+
+static bool is_integer(unsigned d)
+{
+	return d == DTYPE_I4 || d == DTYPE_I2 || d == DTYPE_I16 || d == DTYPE_I64 || d == DTYPE_U16 ||
+	       d == DTYPE_U32 || d == DTYPE_U64;
+}
+
+static int quantisation(struct tflite *x, uint64_t table, struct tensor *t, struct error *err)
+{
+	struct fb_vector scale, zero;
+	struct quant *q;
+	uint64_t at, axis;
+	int r = fb_table(&x->f, table, 4, &at, err);
+
+	if (r <= 0 || (quantised(t->dtype) == t->dtype && !is_integer(t->dtype)))
+		return r;
+	r = fb_vector(&x->f, at, 2, 4, &scale, err);
+	if (r >= 0)
+		r = fb_vector(&x->f, at, 3, 8, &zero, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, at, 6, 4, 0, &axis, err);
+	if (r < 0 || !scale.n)
+		return r;
+	if (zero.n > 1 && zero.n != scale.n)
+		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " scales and %" PRIu64 " zero points",
+			    t->name, scale.n, zero.n);
+	if (scale.n > 1 && (axis >= t->ndim || t->shape[axis] != scale.n || scale.n > CHANNELS_MAX))
+		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " scales along dimension %" PRIu64, t->name, scale.n, axis);
+	r = fb_spend(&x->f, sizeof *q + 16 * scale.n, err);
+	if (r < 0)
+		return r;
+	q = arena_alloc(x->s.a, sizeof *q);
+	if (!q)
+		return no_memory(err);
+	q->scheme = scale.n > 1 ? QUANT_CHANNEL : QUANT_TENSOR;
+	q->axis = (uint8_t)axis;
+	r = scales(x, &scale, &zero, q, err);
+	if (r >= 0 && is_integer(t->dtype))
+		return plain_scales(x, t, q, err);
+	t->quant = q;
+	t->dtype = t->stored = quantised(t->dtype);
+	return r;
+}
+
+/* i32 n, n + 1 i32 offsets from the start, then the strings. */
+static int string_tensor(struct tflite *x, struct range data, struct tensor *t, struct error *err)
+{
+	struct strings *s = arena_alloc(x->s.a, sizeof *s);
+	uint64_t n, *end, from, start;
+	struct bytes b;
+	uint8_t *all;
+	int r;
+
+	if (data.size > STRINGS_MAX || data.size < 8)
+		return fail(err, EBADMSG, "tensor '%s' of strings has %" PRIu64 " bytes, allowed are 8 to %d",
+			    t->name, data.size, STRINGS_MAX);
+	r = fb_spend(&x->f, 3 * data.size, err);
+	if (r < 0)
+		return r;
+	all = arena_alloc(x->s.a, (size_t)data.size);
+	if (!s || !all)
+		return no_memory(err);
+	r = range_read_all(data, 0, (size_t)data.size, all, err);
+	if (r < 0)
+		return r;
+	b = bytes_of(all, (size_t)data.size);
+	n = bytes_u32(&b);
+	start = from = bytes_u32(&b);
+	if (n > data.size / 4 || start > data.size)
+		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " strings in %" PRIu64 " bytes",
+			    t->name, n, data.size);
+	end = arena_array(x->s.a, (size_t)n + 1, sizeof *end);
+	if (!end)
+		return no_memory(err);
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t to = bytes_u32(&b);
+
+		if (b.bad || to < from || to > data.size)
+			return fail(err, EBADMSG, "tensor '%s': string %" PRIu64 " lies outside of its buffer",
+				    t->name, i);
+		end[i] = to - start;
+		from = to;
+	}
+	*s = (struct strings){ .n = n, .end = end, .bytes = (const char *)all + start };
+	r = tensor_set_strings(x->s.a, t, s, err);
+	return r < 0 ? r : fb_spend(&x->f, t->data.size, err);
+}
+
+static int constant(struct tflite *x, uint64_t table, struct range data, struct error *err)
+{
+	struct tensor *t = build_tensor(&x->s, err);
+	uint64_t type, elements, bytes, sparsity;
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	r = fb_string(&x->f, table, 3, x->s.a, NAME_BYTES, &t->name, err);
+	if (r >= 0)
+		r = shape_of(x, table, t, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, table, 1, 1, 0, &type, err);
+	if (r < 0)
+		return r;
+	t->dtype = t->stored = type < ARRAY_SIZE(types) ? types[type] : DTYPE_NONE;
+	r = fb_table(&x->f, table, 6, &sparsity, err);
+	if (r < 0)
+		return r;
+	if (r > 0 || !t->dtype) {
+		const char *name = t->name;
+
+		x->s.n--;
+		r = build_note(&x->s, "'%s' is %s",
+			       name, r > 0 ? "sparse, which is not shown" : "of a type that is not known");
+		return r < 0 ? no_memory(err) : 0;
+	}
+	if (t->dtype == DTYPE_STRING)
+		return string_tensor(x, data, t, err);
+	if (!shape_elements(t->shape, t->ndim, &elements) || !dtype_bytes(t->dtype, elements, &bytes))
+		return fail(err, EBADMSG, "tensor '%s' has a shape of more than 2^64 bytes",
+			    t->name);
+	if (bytes != data.size)
+		return fail(err, EBADMSG, "tensor '%s' of %s holds %" PRIu64 " bytes, its shape says %" PRIu64,
+			    t->name, dtype_name(t->dtype), data.size, bytes);
+	t->data = data;
+	return quantisation(x, table, t, err);
+}
+
+static int subgraph(struct tflite *x, uint64_t table, struct error *err)
+{
+	struct fb_vector tensors;
+	int r = fb_vector(&x->f, table, 0, 4, &tensors, err);
+
+	for (uint64_t i = 0; r >= 0 && i < tensors.n; i++) {
+		struct range data;
+		uint64_t at, buffer;
+
+		r = fb_element(&x->f, &tensors, i, &at, err);
+		if (r >= 0)
+			r = fb_scalar(&x->f, at, 2, 4, 0, &buffer, err);
+		if (r >= 0)
+			r = buffer_of(x, buffer, &data, err);
+		if (r >= 0 && data.size)
+			r = constant(x, at, data, err);
+	}
+	return r;
+}
+
+/* ---- signatures ---- */
+
+/* {"dtype", "shape"} of tensor number i of a subgraph. */
+static int signature_tensor(struct tflite *x, const struct fb_vector *tensors, uint64_t i,
+			    struct value **ret, struct error *err)
+{
+	struct fb_vector shape;
+	uint64_t at, type;
+	size_t cap = 2, dims_cap = 4;
+	struct value *v = value_map(x->s.a, cap), *dims = value_list(x->s.a, VALUE_LIST, dims_cap);
+	const char *name;
+	int r;
+
+	if (!v || !dims)
+		return no_memory(err);
+	if (i >= tensors->n)
+		return fail(err, EBADMSG, "a signature names tensor %" PRIu64 " of %" PRIu64, i, tensors->n);
+	r = fb_element(&x->f, tensors, i, &at, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, at, 1, 1, 0, &type, err);
+	if (r >= 0) /* shape_signature has the -1s; shape what was last seen */
+		r = fb_vector(&x->f, at, 7, 4, &shape, err);
+	if (r >= 0 && !shape.n)
+		r = fb_vector(&x->f, at, 0, 4, &shape, err);
+	if (r < 0)
+		return r;
+	if (shape.n > DIMS)
+		return fail(err, EBADMSG, "a signature has a tensor of %" PRIu64 " dimensions",
+			    shape.n);
+	r = fb_spend(&x->f, 320 + 64 * shape.n, err);
+	if (r < 0)
+		return r;
+	for (uint64_t k = 0; k < shape.n; k++) {
+		struct value *dim;
+		uint64_t u;
+
+		r = fb_number(&x->f, shape.at + 4 * k, 4, &u, err);
+		if (r < 0)
+			return r;
+		dim = value_int(x->s.a, (int32_t)u);
+		if (!dim || value_append(x->s.a, dims, &dims_cap, dim) < 0)
+			return no_memory(err);
+	}
+	name = dtype_name(type < ARRAY_SIZE(types) ? types[type] : DTYPE_NONE);
+	r = set(x, v, &cap, "dtype", value_string(x->s.a, name, strlen(name)), err);
+	if (r >= 0)
+		r = set(x, v, &cap, "shape", dims, err);
+	*ret = v;
+	return r;
+}
+
+static int signature_side(struct tflite *x, uint64_t signature, unsigned field,
+			  const struct fb_vector *tensors, struct value **ret, struct error *err)
+{
+	struct fb_vector maps;
+	size_t cap = 4;
+	struct value *side = value_map(x->s.a, cap);
+	int r = side ? fb_vector(&x->f, signature, field, 4, &maps, err) : no_memory(err);
+
+	for (uint64_t i = 0; r >= 0 && i < maps.n; i++) {
+		struct value *v;
+		const char *name;
+		uint64_t at, number;
+
+		r = fb_element(&x->f, &maps, i, &at, err);
+		if (r >= 0)
+			r = fb_string(&x->f, at, 0, x->s.a, NAME_BYTES, &name, err);
+		if (r >= 0)
+			r = fb_scalar(&x->f, at, 1, 4, 0, &number, err);
+		if (r >= 0)
+			r = signature_tensor(x, tensors, number, &v, err);
+		if (r >= 0)
+			r = set(x, side, &cap, name, v, err);
+	}
+	*ret = side;
+	return r;
+}
+
+/* What goes into a subgraph and comes out of it, by the tensors' names. */
+static int graph_side(struct tflite *x, uint64_t graph, unsigned field,
+		      const struct fb_vector *tensors, struct value **ret, struct error *err)
+{
+	struct fb_vector numbers;
+	size_t cap = 4;
+	struct value *side = value_map(x->s.a, cap);
+	int r = side ? fb_vector(&x->f, graph, field, 4, &numbers, err) : no_memory(err);
+
+	for (uint64_t i = 0; r >= 0 && i < numbers.n; i++) {
+		struct value *v;
+		const char *name;
+		uint64_t number, at;
+
+		r = fb_number(&x->f, numbers.at + 4 * i, 4, &number, err);
+		if (r >= 0 && number >> 31) /* -1: an optional one that is left out */
+			continue;
+		if (r >= 0)
+			r = signature_tensor(x, tensors, number, &v, err);
+		if (r >= 0)
+			r = fb_element(&x->f, tensors, number, &at, err);
+		if (r >= 0)
+			r = fb_string(&x->f, at, 3, x->s.a, NAME_BYTES, &name, err);
+		if (r >= 0)
+			r = set(x, side, &cap, name, v, err);
+	}
+	*ret = side;
+	return r;
+}
+
+typedef int (*side_of)(struct tflite *, uint64_t, unsigned, const struct fb_vector *, struct value **,
+		       struct error *);
+
+static int sides(struct tflite *x, side_of fn, uint64_t table, const struct fb_vector *tensors,
+		 const char *key, struct value *all, size_t *all_cap, struct error *err)
+{
+	struct value *inputs, *outputs, *v;
+	size_t cap = 2;
+	int r = fn(x, table, fn == signature_side ? 0 : 1, tensors, &inputs, err);
+
+	if (r >= 0)
+		r = fn(x, table, fn == signature_side ? 1 : 2, tensors, &outputs, err);
+	if (r < 0)
+		return r;
+	v = value_map(x->s.a, cap);
+	if (!v)
+		return no_memory(err);
+	r = set(x, v, &cap, "inputs", inputs, err);
+	if (r >= 0)
+		r = set(x, v, &cap, "outputs", outputs, err);
+	return r < 0 ? r : set(x, all, all_cap, key, v, err);
+}
+
+static int signatures(struct tflite *x, uint64_t model, const struct fb_vector *graphs, struct error *err)
+{
+	struct fb_vector defs, tensors;
+	size_t cap = 4;
+	struct value *all = value_map(x->s.a, cap);
+	uint64_t graph;
+	int r = all ? fb_vector(&x->f, model, 7, 4, &defs, err) : no_memory(err);
+
+	for (uint64_t i = 0; r >= 0 && i < defs.n; i++) {
+		const char *key;
+		uint64_t at, number;
+
+		r = fb_element(&x->f, &defs, i, &at, err);
+		if (r >= 0)
+			r = fb_string(&x->f, at, 2, x->s.a, NAME_BYTES, &key, err);
+		if (r >= 0)
+			r = fb_scalar(&x->f, at, 4, 4, 0, &number, err);
+		if (r >= 0 && number >= graphs->n)
+			r = fail(err, EBADMSG, "a signature is of subgraph %" PRIu64 " of %" PRIu64, number, graphs->n);
+		if (r >= 0)
+			r = fb_element(&x->f, graphs, number, &graph, err);
+		if (r >= 0)
+			r = fb_vector(&x->f, graph, 0, 4, &tensors, err);
+		if (r >= 0)
+			r = sides(x, signature_side, at, &tensors, key, all, &cap, err);
+	}
+	if (r >= 0 && !defs.n && graphs->n) {
+		r = fb_element(&x->f, graphs, 0, &graph, err);
+		if (r >= 0)
+			r = fb_vector(&x->f, graph, 0, 4, &tensors, err);
+		if (r >= 0)
+			r = sides(x, graph_side, graph, &tensors, "main", all, &cap, err);
+	}
+	if (r >= 0 && all->n)
+		x->s.m->signatures = all;
+	return r;
+}
+
+/* ---- the model ---- */
+
+/* The names of what is kept beside the model; the bytes are other programs'. */
+static int metadata_names(struct tflite *x, uint64_t model, struct value *map, size_t *map_cap,
+			  struct error *err)
+{
+	struct fb_vector entries;
+	size_t cap = 4;
+	struct value *names = value_list(x->s.a, VALUE_LIST, cap);
+	int r = names ? fb_vector(&x->f, model, 6, 4, &entries, err) : no_memory(err);
+
+	if (r < 0 || !entries.n)
+		return r;
+	for (uint64_t i = 0; r >= 0 && i < entries.n; i++) {
+		struct value *v;
+		const char *name;
+		uint64_t at;
+
+		r = fb_element(&x->f, &entries, i, &at, err);
+		if (r >= 0)
+			r = fb_string(&x->f, at, 0, x->s.a, NAME_BYTES, &name, err);
+		if (r >= 0)
+			r = fb_spend(&x->f, 64, err);
+		if (r < 0)
+			break;
+		v = value_string(x->s.a, name, strlen(name));
+		if (!v || value_append(x->s.a, names, &cap, v) < 0)
+			r = no_memory(err);
+	}
+	return r < 0 ? r : set(x, map, map_cap, "metadata", names, err);
+}
+
+static int metadata(struct tflite *x, uint64_t model, struct error *err)
+{
+	size_t cap = 4;
+	struct value *map = value_map(x->s.a, cap);
+	const char *text;
+	uint64_t version;
+	int r = map ? fb_scalar(&x->f, model, 0, 4, 0, &version, err) : no_memory(err);
+
+	if (r >= 0)
+		r = set(x, map, &cap, "version", value_int(x->s.a, (int64_t)version), err);
+	if (r >= 0)
+		r = fb_string(&x->f, model, 3, x->s.a, NAME_BYTES, &text, err);
+	if (r >= 0)
+		r = set(x, map, &cap, "description", value_string(x->s.a, text, strlen(text)), err);
+	if (r >= 0)
+		r = metadata_names(x, model, map, &cap, err);
+	if (r >= 0 && x->plain->n)
+		r = set(x, map, &cap, "quantization", x->plain, err);
+	x->s.m->metadata = map;
+	return r;
+}
+
+static int walk(struct tflite *x, struct error *err)
+{
+	struct fb_vector graphs;
+	uint64_t model;
+	int r = fb_root(&x->f, &model, err);
+
+	x->plain_cap = 4;
+	x->plain = value_map(x->s.a, x->plain_cap);
+	if (r >= 0 && !x->plain)
+		r = no_memory(err);
+	if (r >= 0)
+		r = fb_vector(&x->f, model, 4, 4, &x->buffers, err);
+	if (r >= 0)
+		r = fb_vector(&x->f, model, 2, 4, &graphs, err);
+	for (uint64_t i = 0; r >= 0 && i < graphs.n; i++) {
+		uint64_t at;
+
+		r = fb_element(&x->f, &graphs, i, &at, err);
+		if (r >= 0)
+			r = subgraph(x, at, err);
+	}
+	if (r >= 0)
+		r = metadata(x, model, err);
+	return r < 0 ? r : signatures(x, model, &graphs, err);
+}
+
+static void tflite_free(struct tflite **x)
+{
+	if (*x)
+		build_drop(&(*x)->s);
+	free(*x);
+}
+
+static int tflite_decode(const struct bundle *b, const struct claim *c, struct model **ret,
+			 struct error *err)
+{
+	_cleanup_(tflite_free) struct tflite *x = calloc(1, sizeof *x);
+	const struct entry *e = bundle_find(b, c->names[0]);
+	const char *path;
+	int r;
+
+	if (!x)
+		return no_memory(err);
+	r = build_begin(&x->s, b, c, c->decoder, err);
+	if (r < 0)
+		return r;
+	path = entry_path(b, e, x->s.a);
+	fb_open(&x->f, e->data);
+	r = walk(x, err);
+	if (r >= 0)
+		r = build_end(&x->s, ret, err);
+	return within(r < 0 ? r : 0, err, path);
+}
+
+static int tflite_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
+			size_t n, struct arena *a, struct claim *ret, struct error *err)
+{
+	const char **names;
+
+	if (n < 8 || memcmp(first + 4, "TFL3", 4))
+		return 0;
+	names = arena_array(a, 1, sizeof *names);
+	if (!names)
+		return no_memory(err);
+	names[0] = e->name;
+	ret->names = names;
+	ret->n = 1;
+	ret->rank = RANK_FILE;
+	return 1;
+}
+
+const struct decoder tflite_decoder = {
+	.name = "tflite",
+	.summary = "TensorFlow Lite models: constants of all subgraphs",
+	.files = "*.tflite",
+	.safe = "a flatbuffer, walked as data",
+	.claim = tflite_claim,
+	.decode = tflite_decode,
+};
