@@ -154,7 +154,8 @@ static int shift_in(struct bzip2_decoder *d, struct error *err)
 			next = *d->in.p;
 			feed_skip(&d->in, 1);
 		}
-		d->hand[n] = (uint8_t)((d->shift ? d->carry << d->shift | next >> (8 - d->shift) : next) &
+		d->hand[n] = (uint8_t)((d->shift ? d->carry << d->shift | next >> (8 - d->shift)
+						 : next) &
 				       0xff << (8 - take_bits));
 		d->carry = next;
 		d->bits -= take_bits;

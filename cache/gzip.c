@@ -64,6 +64,13 @@ struct wrapping {
 static const struct wrapping gzip_wrapping = { 15 + 16, 8, true, "gzip" };
 static const struct wrapping zlib_wrapping = { 15, 4, false, "zlib" };
 
+/* The window of point i lies from *ret_from on; its length. */
+static uint64_t window_of(const struct points *p, size_t i, uint64_t *ret_from)
+{
+	*ret_from = p->extra[i] >> 8;
+	return (i + 1 < p->n ? p->extra[i + 1] >> 8 : p->n_bytes) - *ret_from;
+}
+
 static int gzip_bad(const struct wrapping *w, int code, const z_stream *z, const struct feed *in,
 		    struct error *err)
 {
@@ -75,7 +82,8 @@ static int gzip_bad(const struct wrapping *w, int code, const z_stream *z, const
 
 static int cut_off(const struct wrapping *w, const struct feed *in, struct error *err)
 {
-	return fail(err, EBADMSG, "the %s data is cut off after %" PRIu64 " bytes", w->name, in->src.size);
+	return fail(err, EBADMSG, "the %s data is cut off after %" PRIu64 " bytes", w->name,
+		    in->src.size);
 }
 
 /* A stream has ended: does another begin at f?  1, 0, -errno. */
@@ -105,18 +113,19 @@ static void gzip_stop(void *decoder)
 
 static int set_window(struct gzip_decoder *d, const struct points *x, size_t i, struct error *err)
 {
-	uint64_t from = x->extra[i] >> 8, to = i + 1 < x->n ? x->extra[i + 1] >> 8 : x->n_bytes;
 	_cleanup_free_ uint8_t *window = NULL;
+	uint64_t from, size = window_of(x, i, &from);
 	const uint8_t *p = x->bytes + from;
-	uLongf n = (uLongf)(to - from);
+	uLongf n = (uLongf)size;
 
 	if (x->extra[i] & SQUEEZED) {
 		window = malloc(WINDOW);
 		n = WINDOW;
 		if (!window)
 			return fail(err, ENOMEM, "no memory to decompress");
-		if (uncompress(window, &n, p, (uLong)(to - from)) != Z_OK)
-			return fail(err, EIO, "what is kept of the gzip file in the cache folder is damaged");
+		if (uncompress(window, &n, p, (uLong)size) != Z_OK)
+			return fail(err, EIO,
+				    "what is kept of the gzip file in the cache folder is damaged");
 		p = window;
 	}
 	if (n && inflateSetDictionary(&d->z, p, (uInt)n) != Z_OK)
@@ -268,12 +277,12 @@ static int widen(struct pass *s)
 	int r = 0;
 
 	for (size_t i = 0; i < p->n && !r; i += 2) {
-		uint64_t from = p->extra[i] >> 8, to = i + 1 < p->n ? p->extra[i + 1] >> 8 : p->n_bytes;
+		uint64_t from, size = window_of(p, i, &from);
 
 		r = points_add(&fewer, p->points[i],
 			       (uint64_t)fewer.n_bytes << 8 | (p->extra[i] & 0xff));
 		if (!r)
-			r = points_add_bytes(&fewer, p->bytes + from, (size_t)(to - from));
+			r = points_add_bytes(&fewer, p->bytes + from, (size_t)size);
 	}
 	if (r < 0) {
 		points_release(&fewer);
@@ -402,10 +411,10 @@ static int find_points(const struct wrapping *w, struct range src, const char *n
 static bool windows_fit(const struct points *p, struct range src)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		uint64_t from = p->extra[i] >> 8, to = i + 1 < p->n ? p->extra[i + 1] >> 8 : p->n_bytes;
+		uint64_t from, size = window_of(p, i, &from); /* wraps around: too large */
 
-		if (from > to || to > p->n_bytes || to - from > WINDOW || p->points[i].in > src.size ||
-		    (p->extra[i] & BITS && !p->points[i].in))
+		if (from > p->n_bytes || size > WINDOW || size > p->n_bytes - from ||
+		    p->points[i].in > src.size || (p->extra[i] & BITS && !p->points[i].in))
 			return false;
 	}
 	return true;
@@ -452,8 +461,9 @@ static int open_packed(const struct container *c, const struct wrapping *w, stru
 	if (r < 0)
 		return r;
 	if (size != UINT64_MAX && size != out.size)
-		return fail(err, EBADMSG, "%s: unpacks to %" PRIu64 " bytes, its header says %" PRIu64,
-			    name, out.size, size);
+		return fail(err, EBADMSG,
+			    "%s: unpacks to %" PRIu64 " bytes, its header says %" PRIu64, name,
+			    out.size, size);
 	r = stream_bundle(a, c, data, p->name, out, suffixes, ret, err);
 	if (r > 0)
 		(void)take(&a); /* it is the bundle's */
@@ -463,7 +473,8 @@ static int open_packed(const struct container *c, const struct wrapping *w, stru
 /* Deflate is the only method there ever was; three flags are reserved. */
 static bool gzip_is(const uint8_t *first, size_t n)
 {
-	return n >= 10 && first[0] == 0x1f && first[1] == 0x8b && first[2] == 8 && !(first[3] & 0xe0);
+	return n >= 10 && first[0] == 0x1f && first[1] == 0x8b && first[2] == 8 &&
+	       !(first[3] & 0xe0);
 }
 
 static int gzip_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
@@ -476,7 +487,8 @@ static int gzip_open(struct range data, const char *name, struct arena *hold, st
 
 	if (r < 0 || !gzip_is(first, got))
 		return r;
-	return open_packed(&gzip_container, &gzip_wrapping, data, name, hold, &p, UINT64_MAX, ret, err);
+	return open_packed(&gzip_container, &gzip_wrapping, data, name, hold, &p, UINT64_MAX, ret,
+			   err);
 }
 
 /* Do the first bytes decode?  Two bytes of header are no proof. */

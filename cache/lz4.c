@@ -76,7 +76,8 @@ static int lz4_begin(struct lz4_decoder *d, struct error *err)
 }
 
 /* Go on as far as input and the n bytes at dst allow; *ret_got are made. */
-static int lz4_step(struct lz4_decoder *d, uint8_t *dst, size_t n, size_t *ret_got, struct error *err)
+static int lz4_step(struct lz4_decoder *d, uint8_t *dst, size_t n, size_t *ret_got,
+		    struct error *err)
 {
 	int r = feed_fill(&d->in, err);
 	size_t used, code;
@@ -95,7 +96,8 @@ static int lz4_step(struct lz4_decoder *d, uint8_t *dst, size_t n, size_t *ret_g
 			    feed_at(&d->in), LZ4F_getErrorName(code));
 	d->between = !code;
 	if (code && !used && !*ret_got)
-		return fail(err, EBADMSG, "the lz4 data is cut off after %" PRIu64 " bytes", d->in.src.size);
+		return fail(err, EBADMSG, "the lz4 data is cut off after %" PRIu64 " bytes",
+			    d->in.src.size);
 	return 0;
 }
 

@@ -114,8 +114,10 @@ static int no_room(const struct packed *p, uint64_t free_bytes, struct error *er
 {
 	char has[32];
 
-	return fail(err, ENOSPC, "%s: has to be unpacked into the cache folder (MODELFS_CACHE), which "
-		    "has no room for it: %s are free", p->name, size_human(free_bytes, has));
+	return fail(err, ENOSPC,
+		    "%s: has to be unpacked into the cache folder (MODELFS_CACHE), which "
+		    "has no room for it: %s are free",
+		    p->name, size_human(free_bytes, has));
 }
 
 static uint64_t room(int fd)
@@ -138,8 +140,10 @@ static int file_of(struct spool *s, struct error *err)
 		return fd;
 	fd = store_spool();
 	if (fd < 0)
-		return fail(err, -fd, "%s: has to be unpacked into the cache folder (MODELFS_CACHE), where "
-			    "no file can be made: %s", s->p.name, strerror(-fd));
+		return fail(err, -fd,
+			    "%s: has to be unpacked into the cache folder (MODELFS_CACHE), where "
+			    "no file can be made: %s",
+			    s->p.name, strerror(-fd));
 	if (atomic_compare_exchange_strong(&s->fd, &none, fd))
 		return fd;
 	(void)close(fd); /* somebody else was first */
@@ -176,7 +180,8 @@ static int get(const struct spool *s, uint8_t *buf, size_t n, uint64_t at, struc
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return fail(err, EIO, "%s: reading what was unpacked into the cache folder: %s",
+			return fail(err, EIO,
+				    "%s: reading what was unpacked into the cache folder: %s",
 				    s->p.name, got ? strerror(errno) : "it is cut off");
 		buf += got;
 		at += (uint64_t)got;

@@ -110,8 +110,10 @@ int feed_another(struct feed *f, int first, const char *codec, struct error *err
 	while (f->left) {
 		for (; f->left; feed_skip(f, 1))
 			if (*f->p)
-				return fail(err, EBADMSG, "something follows the end of the %s data "
-					    "at byte %" PRIu64, codec, feed_at(f));
+				return fail(err, EBADMSG,
+					    "something follows the end of the %s data "
+					    "at byte %" PRIu64,
+					    codec, feed_at(f));
 		r = feed_fill(f, err);
 		if (r < 0)
 			return r;
@@ -425,14 +427,21 @@ int stream_member(struct arena *a, struct range packed, unsigned method, uint64_
 {
 	static const struct point start; /* the beginning */
 	const struct method *m = method_of(method);
+	struct packed p;
 
 	if (!m)
-		return fail(err, EOPNOTSUPP, "%s: is compressed with method %u, which cannot be read", name,
-			    method);
-	return stream_make(a, &(struct packed){
-		.codec = m->codec, .src = packed, .name = name, .points = &start, .n = 1, .size = size,
+		return fail(err, EOPNOTSUPP,
+			    "%s: is compressed with method %u, which cannot be read", name, method);
+	p = (struct packed){
+		.codec = m->codec,
+		.src = packed,
+		.name = name,
+		.points = &start,
+		.n = 1,
+		.size = size,
 		.memory = m->memory,
-	}, ret, err);
+	};
+	return stream_make(a, &p, ret, err);
 }
 
 /* ---- a bundle of one ---- */

@@ -72,7 +72,13 @@ int stream_bundle(struct arena *a, const struct container *c, struct range packe
 /* A member of an archive (zip's methods): packed bytes that decode to exactly
  * `size`.  Nothing is read before the result is; damage is told then.  Is the
  * method one of these? */
-enum { STREAM_BZIP2 = 12, STREAM_LZMA = 14, STREAM_ZSTD_OLD = 20, STREAM_ZSTD = 93, STREAM_XZ = 95 };
+enum {
+	STREAM_BZIP2 = 12,
+	STREAM_LZMA = 14,
+	STREAM_ZSTD_OLD = 20,
+	STREAM_ZSTD = 93,
+	STREAM_XZ = 95
+};
 bool stream_method(unsigned method);
 /* -EOPNOTSUPP: it is not. */
 int stream_member(struct arena *a, struct range packed, unsigned method, uint64_t size,

@@ -93,8 +93,10 @@ static int tar_read(struct tar *t, uint64_t at, size_t n, uint8_t *buf, struct e
 	if (t->replay) {
 		const uint8_t *p = (const uint8_t *)t->log.s + t->at;
 
-		if (t->log.n - t->at < sizeof head + n || get_le(p, 8) != at || get_le(p + 8, 4) != n)
-			return fail(err, ESTALE, "%s: what is kept of it is of something else", t->name);
+		if (t->log.n - t->at < sizeof head + n || get_le(p, 8) != at ||
+		    get_le(p + 8, 4) != n)
+			return fail(err, ESTALE, "%s: what is kept of it is of something else",
+				    t->name);
 		memcpy(buf, p + sizeof head, n);
 		t->at += sizeof head + n;
 		return 0;
@@ -232,24 +234,27 @@ bool tar_is(const uint8_t *first, size_t n)
 {
 	int64_t size;
 
-	return n >= BLOCK && first[0] && sum_right(first) && number(first + 124, 12, &size) && size >= 0;
+	return n >= BLOCK && first[0] && sum_right(first) && number(first + 124, 12, &size) &&
+	       size >= 0;
 }
 
 /* A name that is `where`, of `len` bytes: without "./", "//" and a "/" at its
  * end.  *ret is NULL if nothing is left. */
-static int clean_name(struct tar *t, const char *where, size_t len, const char **ret, struct error *err)
+static int clean_name(struct tar *t, const char *where, size_t len, const char **ret,
+		      struct error *err)
 {
 	char *name, *d;
 
 	*ret = NULL;
 	if (len > NAME_MOST)
-		return fail(err, EBADMSG, "%s: has a name of %zu bytes, at most %d are taken", t->name, len,
-			    NAME_MOST);
+		return fail(err, EBADMSG, "%s: has a name of %zu bytes, at most %d are taken",
+			    t->name, len, NAME_MOST);
 	name = d = arena_string(t->arena, where, len);
 	if (!name)
 		return no_memory(t, err);
 	if (*name == '/')
-		return fail(err, EBADMSG, "%s: member '%.300s' has a name that begins with '/'", t->name, name);
+		return fail(err, EBADMSG, "%s: member '%.300s' has a name that begins with '/'",
+			    t->name, name);
 	for (const char *s = name, *end = name + strlen(name); s < end;) {
 		size_t n = strcspn(s, "/");
 
@@ -289,8 +294,10 @@ static size_t header_name(const uint8_t h[BLOCK], char buf[257])
 static int pax_string(struct tar *t, const char *v, size_t n, const char **ret, struct error *err)
 {
 	if (n > NAME_MOST || memchr(v, 0, n))
-		return fail(err, EBADMSG, "%s: a pax header has a name of %zu bytes%s, at most %d without "
-			    "zeros are taken", t->name, n, n > NAME_MOST ? "" : " with a zero", NAME_MOST);
+		return fail(err, EBADMSG,
+			    "%s: a pax header has a name of %zu bytes%s, at most %d without "
+			    "zeros are taken",
+			    t->name, n, n > NAME_MOST ? "" : " with a zero", NAME_MOST);
 	*ret = arena_string(t->arena, v, n);
 	return *ret ? 0 : no_memory(t, err);
 }
@@ -314,12 +321,13 @@ static int pax_record(struct tar *t, struct extended *x, const char *key, size_t
 		x->sparse = true;
 #undef KEY_IS
 	if (!fine)
-		return fail(err, EBADMSG, "%s: a pax header has %.*s '%.*s', which is no number", t->name,
-			    (int)n_key, key, n < 40 ? (int)n : 40, v);
+		return fail(err, EBADMSG, "%s: a pax header has %.*s '%.*s', which is no number",
+			    t->name, (int)n_key, key, n < 40 ? (int)n : 40, v);
 	return 0;
 }
 
-static int parse_pax(struct tar *t, struct extended *x, const char *s, size_t size, struct error *err)
+static int parse_pax(struct tar *t, struct extended *x, const char *s, size_t size,
+		     struct error *err)
 {
 	const char *end = s + size;
 	int r = 0;
@@ -330,11 +338,14 @@ static int parse_pax(struct tar *t, struct extended *x, const char *s, size_t si
 
 		if (!space || !decimal(s, (size_t)(space - s), &len) || len > (uint64_t)(end - s) ||
 		    len < (uint64_t)(space - s) + 3 || s[len - 1] != '\n')
-			return fail(err, EBADMSG, "%s: a pax header has a record without a length, a space "
-				    "and its end: '%.*s'", t->name, end - s < 40 ? (int)(end - s) : 40, s);
+			return fail(err, EBADMSG,
+				    "%s: a pax header has a record without a length, a space "
+				    "and its end: '%.*s'",
+				    t->name, end - s < 40 ? (int)(end - s) : 40, s);
 		equals = memchr(space, '=', (size_t)(s + len - space));
 		if (!equals)
-			return fail(err, EBADMSG, "%s: a pax header has a record without '='", t->name);
+			return fail(err, EBADMSG, "%s: a pax header has a record without '='",
+				    t->name);
 		r = pax_record(t, x, space + 1, (size_t)(equals - space - 1), equals + 1,
 			       (size_t)(s + len - 1 - (equals + 1)), err);
 		s += len;
@@ -351,8 +362,10 @@ static int read_extended(struct tar *t, char type, uint64_t at, uint64_t size, s
 	int r;
 
 	if (size > most)
-		return fail(err, EOPNOTSUPP, "%s: has an extended header '%c' of %" PRIu64 " bytes at byte %"
-			    PRIu64 ", at most %" PRIu64 " are taken", t->name, type, size, at, most);
+		return fail(err, EOPNOTSUPP,
+			    "%s: has an extended header '%c' of %" PRIu64 " bytes at byte %" PRIu64
+			    ", at most %" PRIu64 " are taken",
+			    t->name, type, size, at, most);
 	buf = malloc(size + 1);
 	if (!buf)
 		return no_memory(t, err);
@@ -365,8 +378,9 @@ static int read_extended(struct tar *t, char type, uint64_t at, uint64_t size, s
 	if (type == 'g') {
 		r = parse_pax(t, &all, buf, size, err);
 		if (!r && (all.name || all.link || all.has_size || all.sparse))
-			return fail(err, EOPNOTSUPP, "%s: a global pax header gives all members one %s", t->name,
-				    all.name ? "name" : all.has_size ? "size" : all.link ? "link" : "map of holes");
+			return fail(err, EOPNOTSUPP,
+				    "%s: a global pax header gives all members one %s", t->name,
+				    all.name || all.link ? "name" : "size or map of holes");
 		t->all = all;
 		return r;
 	}
@@ -431,19 +445,24 @@ static int read_member(struct tar *t, const uint8_t h[BLOCK], uint64_t at, uint6
 	if (r < 0)
 		return r;
 	if (type == 'S' || t->next.sparse)
-		return fail(err, EOPNOTSUPP, "%s: member '%.300s' is a sparse file with a map of its holes, "
-			    "which cannot be read; pack it without --sparse", t->name, m.name ? m.name : "");
-	if (type == 'M')
-		return fail(err, EOPNOTSUPP, "%s: begins or ends in another volume, with member '%.300s'",
+		return fail(err, EOPNOTSUPP,
+			    "%s: member '%.300s' is a sparse file with a map of its holes, "
+			    "which cannot be read; pack it without --sparse",
 			    t->name, m.name ? m.name : "");
+	if (type == 'M')
+		return fail(err, EOPNOTSUPP,
+			    "%s: begins or ends in another volume, with member '%.300s'", t->name,
+			    m.name ? m.name : "");
 	if ((type >= '3' && type <= '6') || (type >= 'A' && type <= 'Z')) /* labels, lists, ACLs */
 		return 0;
 	if (type && !(type >= '0' && type <= '7'))
-		return fail(err, EOPNOTSUPP, "%s: member '%.300s' has the type %d, which no tar writes",
-			    t->name, m.name ? m.name : "", type);
+		return fail(err, EOPNOTSUPP,
+			    "%s: member '%.300s' has the type %d, which no tar writes", t->name,
+			    m.name ? m.name : "", type);
 	if (!m.name || (!link && ends_with_slash(t, h))) {
 		if (size)
-			return fail(err, EBADMSG, "%s: member '%.300s' is a folder with %" PRIu64 " bytes",
+			return fail(err, EBADMSG,
+				    "%s: member '%.300s' is a folder with %" PRIu64 " bytes",
 				    t->name, m.name ? m.name : ".", size);
 		return 0;
 	}
@@ -457,7 +476,8 @@ static int read_member(struct tar *t, const uint8_t h[BLOCK], uint64_t at, uint6
 	if (!m.link)
 		return no_memory(t, err);
 	if (!*m.link)
-		return fail(err, EBADMSG, "%s: member '%.300s' is a link to nothing", t->name, m.name);
+		return fail(err, EBADMSG, "%s: member '%.300s' is a link to nothing", t->name,
+			    m.name);
 	return add_member(t, &m, err);
 }
 
@@ -470,7 +490,8 @@ static int read_header(struct tar *t, const uint8_t h[BLOCK], uint64_t *at, stru
 	int r;
 
 	if (!sum_right(h))
-		return fail(err, EBADMSG, "%s: no tar header with a right sum is at byte %" PRIu64, t->name, *at);
+		return fail(err, EBADMSG, "%s: no tar header with a right sum is at byte %" PRIu64,
+			    t->name, *at);
 	if (!number(h + 124, 12, &n) || n < 0)
 		return fail(err, EBADMSG, "%s: member '%.*s' has a size that is no number", t->name,
 			    (int)strnlen((const char *)h, 100), h);
@@ -480,8 +501,8 @@ static int read_header(struct tar *t, const uint8_t h[BLOCK], uint64_t *at, stru
 	if (type >= '1' && type <= '6') /* links, devices, folders: whatever it says */
 		size = 0;
 	*at += BLOCK;
-	if (__builtin_add_overflow(size, BLOCK - 1, &padded) || (padded &= ~(uint64_t)(BLOCK - 1)) < size ||
-	    !range_has(t->data, *at, size))
+	if (__builtin_add_overflow(size, BLOCK - 1, &padded) ||
+	    (padded &= ~(uint64_t)(BLOCK - 1)) < size || !range_has(t->data, *at, size))
 		return fail(err, EBADMSG, "%s: member '%.*s' of %" PRIu64 " bytes at byte %" PRIu64
 			    " goes past the end at %" PRIu64 ": the archive is cut off", t->name,
 			    (int)strnlen((const char *)h, 100), h, size, *at, t->data.size);
@@ -510,8 +531,11 @@ static int check_rest(const struct tar *t, uint64_t at, struct error *err)
 		if (r < 0)
 			return within(r, err, t->name);
 		if (!is_zero(buf, got))
-			return fail(err, EOPNOTSUPP, "%s: something follows the end of the tar, between byte %"
-				    PRIu64 " and %" PRIu64, t->name, at, at + got);
+			return fail(
+				err, EOPNOTSUPP,
+				"%s: something follows the end of the tar, between byte %" PRIu64
+				" and %" PRIu64,
+				t->name, at, at + got);
 	}
 	return 0;
 }
@@ -524,8 +548,11 @@ static int read_members(struct tar *t, struct error *err)
 		int r;
 
 		if (!range_has(t->data, at, BLOCK))
-			return fail(err, EBADMSG, "%s: ends at byte %" PRIu64 " without the zeros that end a tar: "
-				    "it is still being written, or was cut off", t->name, t->data.size);
+			return fail(err, EBADMSG,
+				    "%s: ends at byte %" PRIu64
+				    " without the zeros that end a tar: "
+				    "it is still being written, or was cut off",
+				    t->name, t->data.size);
 		r = tar_read(t, at, BLOCK, h, err);
 		if (r < 0)
 			return r;
@@ -574,7 +601,8 @@ static int resolve_hard(struct tar *t, struct member **sorted, struct member *m,
 		return r;
 	target = name ? find(sorted, t->n, name, m->number) : NULL;
 	if (!target)
-		return fail(err, EBADMSG, "%s: member '%.200s' is a link to '%.200s', which is not before it",
+		return fail(err, EBADMSG,
+			    "%s: member '%.200s' is a link to '%.200s', which is not before it",
 			    t->name, m->name, m->link);
 	m->data = target->data;
 	m->symlink = target->symlink;
@@ -645,7 +673,8 @@ static int resolve(struct tar *t, struct member **sorted, struct error *err)
 /* The entries: of members with one name, the last. */
 static int fill(struct tar *t, struct bundle *b, struct error *err)
 {
-	_cleanup_free_ struct member **sorted = reallocarray(NULL, t->n + 1, sizeof(struct member *));
+	_cleanup_free_ struct member **sorted =
+		reallocarray(NULL, t->n + 1, sizeof(struct member *));
 	struct entry *entries = arena_array(t->arena, t->n + 1, sizeof *entries);
 	const struct source *s = range_source(t->data);
 	size_t n = 0;
@@ -671,7 +700,8 @@ static int fill(struct tar *t, struct bundle *b, struct error *err)
 			.mtime_ns = m->mtime_ns,
 		};
 	}
-	*b = (struct bundle){ .path = t->name, .container = &tar_container, .packed = t->data, .folder = true };
+	*b = (struct bundle){
+		.path = t->name, .container = &tar_container, .packed = t->data, .folder = true};
 	if (s) {
 		b->mtime_ns = s->mtime_ns;
 		b->mode = s->mode & 07777;
@@ -732,8 +762,8 @@ static void tar_release(struct tar *t)
 }
 
 /* In a new arena, which is the bundle's: 1. */
-static int read_archive(struct range data, const char *name, struct arena *hold, const struct key *kept,
-			bool replay, struct bundle **ret, struct error *err)
+static int read_archive(struct range data, const char *name, struct arena *hold,
+			const struct key *kept, bool replay, struct bundle **ret, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	_cleanup_(tar_release) struct tar t = { .arena = a, .data = data };

@@ -42,13 +42,16 @@ static int xz_bad(lzma_ret code, const struct feed *in, struct error *err)
 	case LZMA_MEM_ERROR:
 		return fail(err, ENOMEM, "no memory to decompress");
 	case LZMA_MEMLIMIT_ERROR:
-		return fail(err, EOPNOTSUPP, "needs more memory to unpack than the 192 MiB that are taken");
+		return fail(err, EOPNOTSUPP,
+			    "needs more memory to unpack than the 192 MiB that are taken");
 	case LZMA_OPTIONS_ERROR:
-		return fail(err, EOPNOTSUPP, "the xz data has a filter or an option that is not known");
+		return fail(err, EOPNOTSUPP,
+			    "the xz data has a filter or an option that is not known");
 	case LZMA_FORMAT_ERROR:
 		return fail(err, EBADMSG, "no xz stream begins before byte %" PRIu64, feed_at(in));
 	default:
-		return fail(err, EBADMSG, "the xz data is damaged before byte %" PRIu64, feed_at(in));
+		return fail(err, EBADMSG, "the xz data is damaged before byte %" PRIu64,
+			    feed_at(in));
 	}
 }
 
@@ -64,7 +67,8 @@ static int xz_step(lzma_stream *z, struct feed *f, lzma_ret *ret, struct error *
 	*ret = lzma_code(z, f->left ? LZMA_RUN : LZMA_FINISH);
 	feed_skip(f, f->left - z->avail_in);
 	if (*ret == LZMA_BUF_ERROR && !f->left)
-		return fail(err, EBADMSG, "the xz data is cut off after %" PRIu64 " bytes", f->src.size);
+		return fail(err, EBADMSG, "the xz data is cut off after %" PRIu64 " bytes",
+			    f->src.size);
 	if (*ret != LZMA_OK && *ret != LZMA_STREAM_END && *ret != LZMA_SEEK_NEEDED)
 		return xz_bad(*ret, f, err);
 	return 0;
@@ -102,7 +106,8 @@ static void xz_stop(void *decoder)
 	free(d);
 }
 
-static int decoder_new(const struct packed *p, uint64_t at, struct xz_decoder **ret, struct error *err)
+static int decoder_new(const struct packed *p, uint64_t at, struct xz_decoder **ret,
+		       struct error *err)
 {
 	struct xz_decoder *d = calloc(1, sizeof *d);
 	int r;
@@ -149,7 +154,8 @@ static int xz_next(void *decoder, uint8_t *dst, size_t n, size_t *ret_got, struc
 		d->ended = !r && code == LZMA_STREAM_END;
 	}
 	if (!r && d->ended && feed_at(&d->in) < d->in.src.size)
-		return fail(err, EBADMSG, "something follows the end of the xz data at byte %" PRIu64,
+		return fail(err, EBADMSG,
+			    "something follows the end of the xz data at byte %" PRIu64,
 			    feed_at(&d->in));
 	*ret_got = n - d->z.avail_out;
 	return r;
@@ -365,7 +371,8 @@ static int blocks_last(void *decoder, struct error *err)
 		d->z.avail_out = 1;
 		r = block_step(d, err);
 		if (!r && !d->z.avail_out)
-			return fail(err, EBADMSG, "an xz block unpacks to more than the index says");
+			return fail(err, EBADMSG,
+				    "an xz block unpacks to more than the index says");
 	}
 	return r;
 }
@@ -393,9 +400,12 @@ static int index_bad(const char *name, lzma_ret code, uint64_t size, struct erro
 	if (code == LZMA_MEMLIMIT_ERROR)
 		return fail(err, EOPNOTSUPP, "%s: has too many xz blocks", name);
 	if (code == LZMA_OPTIONS_ERROR)
-		return fail(err, EOPNOTSUPP, "%s: is an xz file with options that are not known", name);
-	return fail(err, EBADMSG, "%s: begins as an xz file but does not end as one at byte %" PRIu64
-		    ": it is still being written, cut off, or damaged", name, size);
+		return fail(err, EOPNOTSUPP, "%s: is an xz file with options that are not known",
+			    name);
+	return fail(err, EBADMSG,
+		    "%s: begins as an xz file but does not end as one at byte %" PRIu64
+		    ": it is still being written, cut off, or damaged",
+		    name, size);
 }
 
 /* The index of all streams of src. */

@@ -542,7 +542,10 @@ static int unknown_read(const struct blob *b, uint64_t offset, size_t size, uint
 		unsigned method;
 		const char *name;
 	} names[] = {
-		{ 1, " (shrink)" }, { 6, " (implode)" }, { 9, " (deflate64)" }, { 99, " (encryption)" },
+		{1, " (shrink)"},
+		{6, " (implode)"},
+		{9, " (deflate64)"},
+		{99, " (encryption)"},
 	};
 	const struct unknown *u = (const struct unknown *)b;
 	const char *name = "";
@@ -550,9 +553,10 @@ static int unknown_read(const struct blob *b, uint64_t offset, size_t size, uint
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].method == u->method)
 			name = names[i].name;
-	return fail(err, EOPNOTSUPP, "%s: member '%.150s' is compressed with method %u%s, only 0 (stored), "
-		    "8 (deflate), 12 (bzip2), 14 (lzma), 93 (zstd) and 95 (xz) can be read", u->archive,
-		    u->member, u->method, name);
+	return fail(err, EOPNOTSUPP,
+		    "%s: member '%.150s' is compressed with method %u%s, only 0 (stored), "
+		    "8 (deflate), 12 (bzip2), 14 (lzma), 93 (zstd) and 95 (xz) can be read",
+		    u->archive, u->member, u->method, name);
 }
 
 static const struct blob_ops unknown_ops = { .read = unknown_read };
@@ -572,7 +576,8 @@ static struct range unknown_data(const struct zip *z, const struct member *e)
 	return (struct range){ &u->blob, 0, e->m.size };
 }
 
-static int data_of(const struct zip *z, const struct member *e, struct range *ret, struct error *err)
+static int data_of(const struct zip *z, const struct member *e, struct range *ret,
+		   struct error *err)
 {
 	struct range packed = range_sub(z->data, e->m.data, e->m.packed);
 	const char *name;

@@ -38,6 +38,7 @@ enum {
 	BLOCK_MOST = 128 << 10,
 	HEADER_MOST = 18,   /* of a frame */
 	SEEK_FOOTER = 9,
+	WINDOW = 4 << 10,   /* of headers that are close to each other */
 	LIST_MOST = 64 << 20, /* bytes; of more frames the headers are read */
 	SPAN = 1 << 20,     /* frames are taken together until they have as much */
 	UNKNOWN_MEMORY = 8 << 20, /* a decoder whose window we have not seen */
@@ -78,7 +79,8 @@ static int zstd_start(const struct packed *p, size_t i, void **ret, struct error
 	d->between = true;
 	d->z = ZSTD_createDCtx();
 	r = feed_init(&d->in, p->src, p->points[i].in, err);
-	if (!r && (!d->z || ZSTD_isError(ZSTD_DCtx_setParameter(d->z, ZSTD_d_windowLogMax, WINDOW_LOG))))
+	if (!r &&
+	    (!d->z || ZSTD_isError(ZSTD_DCtx_setParameter(d->z, ZSTD_d_windowLogMax, WINDOW_LOG))))
 		r = fail(err, ENOMEM, "no memory to decompress");
 	if (r < 0)
 		zstd_stop(d);
@@ -190,6 +192,9 @@ struct frames {
 	size_t n, cap;
 	uint64_t out, window;
 	bool unknown; /* a frame does not tell its size */
+	uint64_t at;  /* where hand is from */
+	size_t have;
+	uint8_t hand[WINDOW];
 };
 
 struct frame {
@@ -214,10 +219,33 @@ static int add_frame(struct frames *w, uint64_t at, const struct frame *f, struc
 	return stream_allowed(w->src, w->name, w->out, err); /* before there are too many */
 }
 
+/* Up to n bytes at `at`, how many is in *ret_got.  Where headers are close to each
+ * other one read has many of them, elsewhere it is of no more than asked. */
+static int peek(struct frames *w, uint64_t at, size_t n, const uint8_t **ret, size_t *ret_got,
+		struct error *err)
+{
+	bool near = at >= w->at && at - w->at <= WINDOW;
+	int r = 0;
+
+	if (!near || w->have < n || at - w->at > w->have - n) {
+		r = range_read(w->src, at, near ? WINDOW : n, w->hand, &w->have, err);
+		w->at = at;
+	}
+	if (r < 0) {
+		w->have = 0;
+		return within(r, err, w->name);
+	}
+	*ret = w->hand + (at - w->at);
+	*ret_got = w->have - (size_t)(at - w->at) < n ? w->have - (size_t)(at - w->at) : n;
+	return 0;
+}
+
 static int cut_off(const struct frames *w, uint64_t at, struct error *err)
 {
-	return fail(err, EBADMSG, "%s: is cut off at %" PRIu64 " bytes, in the zstd frame that begins at "
-		    "byte %" PRIu64, w->name, w->src.size, at);
+	return fail(err, EBADMSG,
+		    "%s: is cut off at %" PRIu64 " bytes, in the zstd frame that begins at "
+		    "byte %" PRIu64,
+		    w->name, w->src.size, at);
 }
 
 static uint64_t window_of(uint8_t b)
@@ -237,7 +265,8 @@ static int read_header(const struct frames *w, uint64_t at, struct bytes *b, str
 	unsigned n = size_bytes[descriptor >> 6];
 
 	if (descriptor & 8)
-		return fail(err, EBADMSG, "%s: the zstd frame at byte %" PRIu64 " has a reserved bit set",
+		return fail(err, EBADMSG,
+			    "%s: the zstd frame at byte %" PRIu64 " has a reserved bit set",
 			    w->name, at);
 	if (!single)
 		ret->window = window_of(bytes_u8(b));
@@ -259,42 +288,43 @@ static int read_header(const struct frames *w, uint64_t at, struct bytes *b, str
 }
 
 /* The blocks from *pos on, to the end of the last one. */
-static int walk_blocks(const struct frames *w, uint64_t at, uint64_t *pos, struct error *err)
+static int walk_blocks(struct frames *w, uint64_t at, uint64_t *pos, struct error *err)
 {
 	uint64_t head;
 
 	do {
-		uint8_t b[3];
+		const uint8_t *b;
 		uint64_t n;
-		int r;
+		size_t got;
+		int r = peek(w, *pos, 3, &b, &got, err);
 
-		if (!range_has(w->src, *pos, sizeof b))
-			return cut_off(w, at, err);
-		r = range_read_all(w->src, *pos, sizeof b, b, err);
 		if (r < 0)
-			return within(r, err, w->name);
+			return r;
+		if (got < 3)
+			return cut_off(w, at, err);
 		head = get_le(b, 3);
 		n = head >> 3;
 		if ((head >> 1 & 3) == 3 || n > BLOCK_MOST)
-			return fail(err, EBADMSG, "%s: no zstd block begins at byte %" PRIu64, w->name, *pos);
-		*pos += sizeof b + ((head >> 1 & 3) == 1 ? 1 : n); /* 1: a byte that is repeated */
+			return fail(err, EBADMSG, "%s: no zstd block begins at byte %" PRIu64,
+				    w->name, *pos);
+		*pos += 3 + ((head >> 1 & 3) == 1 ? 1 : n); /* 1: a byte that is repeated */
 	} while (!(head & 1));
 	return *pos > w->src.size ? cut_off(w, at, err) : 0;
 }
 
 /* 1 and *ret: the frame at `at`, which may be one to be skipped; 0: none is there. */
-static int read_frame(const struct frames *w, uint64_t at, struct frame *ret, bool *ret_skip,
+static int read_frame(struct frames *w, uint64_t at, struct frame *ret, bool *ret_skip,
 		      struct error *err)
 {
-	uint8_t head[HEADER_MOST];
+	const uint8_t *head;
 	uint64_t pos, magic;
 	struct bytes b;
-	size_t got;
 	bool sum = false;
-	int r = range_read(w->src, at, sizeof head, head, &got, err);
+	size_t got;
+	int r = peek(w, at, HEADER_MOST, &head, &got, err);
 
 	if (r < 0)
-		return within(r, err, w->name);
+		return r;
 	b = bytes_of(head, got);
 	magic = bytes_u32(&b);
 	if (b.bad)

@@ -233,7 +233,8 @@ static void bzip2_stream(struct text *t, const uint8_t *src, size_t n, int level
 	unsigned room = (unsigned)(n + n / 50 + 1000);
 	char *out = malloc(room);
 
-	CHECK(BZ2_bzBuffToBuffCompress(out, &room, (char *)(uintptr_t)src, (unsigned)n, level, 0, 0) == BZ_OK,
+	CHECK(BZ2_bzBuffToBuffCompress(out, &room, (char *)(uintptr_t)src, (unsigned)n, level, 0,
+				       0) == BZ_OK,
 	      "bzip2");
 	text_add(t, out, room);
 	free(out);
@@ -346,26 +347,26 @@ static const struct packer {
 	const char *file, *member;
 	bool no_sum; /* damage is not always seen */
 } packers[] = {
-	{ "gzip", gzip_one, &gzip_container, LARGE, "/x/model.tar.gz", "model.tar" },
-	{ "gzip stored", gzip_stored, &gzip_container, LARGE, "model.tgz", "model.tar" },
-	{ "gzip members", gzip_many, &gzip_container, LARGE, "a.b/c.bin", "c.bin" },
-	{ "zstd", zstd_one, &zstd_container, LARGE, "x.tzst", "x.tar" },
-	{ "zstd without size", zstd_unsized, &zstd_container, LARGE, ".zst", ".zst" },
-	{ "zstd frames", zstd_many, &zstd_container, LARGE, "x.ZST", "x" },
-	{ "zstd seekable", zstd_seekable, &zstd_container, LARGE, "..zst", "data" },
-	{ "xz", xz_one, &xz_container, 18 * MB, "x.txz", "x.tar" },
-	{ "xz blocks", xz_blocks_small, &xz_container, 4 * MB, "x.xz", "x" },
-	{ "xz streams", xz_streams, &xz_container, 4 * MB, "x.xz", "x" },
-	{ "bzip2", bzip2_one, &bzip2_container, 3 * MB, "x.tbz2", "x.tar" },
-	{ "bzip2 small blocks", bzip2_small_blocks, &bzip2_container, 4 * MB, "x.pkl.bz2", "x.pkl" },
-	{ "zlib", zlib_one, &zlib_container, 4 * MB, "x.pkl.z", "x.pkl" },
-	{ "z-file", zfile, &zlib_container, 4 * MB, "x.npy.z", "x.npy" },
-	{ "wide z-file", zfile_wide, &zlib_container, MB, "x.gz", "x" },
-	{ "lzma", lzma_file, &lzma_container, 18 * MB, "x.lzma", "x", true },
-	{ "lzma of a size", lzma_sized, &lzma_container, 2 * MB, "x.tlz", "x.tar", true },
-	{ "lz4", lz4_frame, &lz4_container, LARGE, "x.lz4", "x" },
-	{ "lz4 frames", lz4_many, &lz4_container, 4 * MB, "x.lz4", "x" },
-	{ "bzip2 streams", bzip2_streams, &bzip2_container, 3 * MB, "x.bz2", "x" },
+	{"gzip", gzip_one, &gzip_container, LARGE, "/x/model.tar.gz", "model.tar"},
+	{"gzip stored", gzip_stored, &gzip_container, LARGE, "model.tgz", "model.tar"},
+	{"gzip members", gzip_many, &gzip_container, LARGE, "a.b/c.bin", "c.bin"},
+	{"zstd", zstd_one, &zstd_container, LARGE, "x.tzst", "x.tar"},
+	{"zstd without size", zstd_unsized, &zstd_container, LARGE, ".zst", ".zst"},
+	{"zstd frames", zstd_many, &zstd_container, LARGE, "x.ZST", "x"},
+	{"zstd seekable", zstd_seekable, &zstd_container, LARGE, "..zst", "data"},
+	{"xz", xz_one, &xz_container, 18 * MB, "x.txz", "x.tar"},
+	{"xz blocks", xz_blocks_small, &xz_container, 4 * MB, "x.xz", "x"},
+	{"xz streams", xz_streams, &xz_container, 4 * MB, "x.xz", "x"},
+	{"bzip2", bzip2_one, &bzip2_container, 3 * MB, "x.tbz2", "x.tar"},
+	{"bzip2 small blocks", bzip2_small_blocks, &bzip2_container, 4 * MB, "x.pkl.bz2", "x.pkl"},
+	{"zlib", zlib_one, &zlib_container, 4 * MB, "x.pkl.z", "x.pkl"},
+	{"z-file", zfile, &zlib_container, 4 * MB, "x.npy.z", "x.npy"},
+	{"wide z-file", zfile_wide, &zlib_container, MB, "x.gz", "x"},
+	{"lzma", lzma_file, &lzma_container, 18 * MB, "x.lzma", "x", true},
+	{"lzma of a size", lzma_sized, &lzma_container, 2 * MB, "x.tlz", "x.tar", true},
+	{"lz4", lz4_frame, &lz4_container, LARGE, "x.lz4", "x"},
+	{"lz4 frames", lz4_many, &lz4_container, 4 * MB, "x.lz4", "x"},
+	{"bzip2 streams", bzip2_streams, &bzip2_container, 3 * MB, "x.bz2", "x"},
 };
 
 /* ---- opening ---- */
@@ -379,7 +380,7 @@ static void close_bundle(struct bundle **b)
 
 static struct range only(const struct bundle *b)
 {
-	return b && CHECK(b->n == 1, "%zu entries", b->n) ? b->entries[0].data : (struct range){ 0 };
+	return b && CHECK(b->n == 1, "%zu entries", b->n) ? b->entries[0].data : (struct range){0};
 }
 
 /* ---- here and there ---- */
@@ -404,7 +405,8 @@ static void *read_here_and_there(void *arg)
 		uint64_t at = next_random(&x->seed) % (x->r.size + 1);
 		size_t n = (size_t)(next_random(&x->seed) % (i % 3 ? 3000 : MB));
 
-		if (range_read(x->r, at, n, buf, &got, &err) < 0 || memcmp(buf, x->want + at, got) != 0)
+		if (range_read(x->r, at, n, buf, &got, &err) < 0 ||
+		    memcmp(buf, x->want + at, got) != 0)
 			x->wrong++;
 	}
 	for (uint64_t at = 0; x->in_order && at < x->r.size; at += got) {
@@ -446,8 +448,10 @@ static void test_reading(const struct packer *p, const uint8_t *data)
 	r = p->container->open(make_literal(a, packed.s, packed.n), p->file, a, &b, &err);
 	if (!CHECK(r == 1, "%s: %d %s", p->name, r, err.text))
 		return;
-	CHECK(b->n == 1 && !strcmp(b->entries[0].name, p->member), "%s: %s", p->name, b->entries[0].name);
-	CHECK(b->entries[0].data.size == p->large, "%s: %" PRIu64, p->name, b->entries[0].data.size);
+	CHECK(b->n == 1 && !strcmp(b->entries[0].name, p->member), "%s: %s", p->name,
+	      b->entries[0].name);
+	CHECK(b->entries[0].data.size == p->large, "%s: %" PRIu64, p->name,
+	      b->entries[0].data.size);
 	hash_init(&h);
 	CHECK(range_identify(b->entries[0].data, &h), "%s has no identity", p->name);
 	read_by_threads(p->name, b->entries[0].data, data);
@@ -460,8 +464,8 @@ static void test_reading(const struct packer *p, const uint8_t *data)
 /* ---- damage ---- */
 
 /* Opened and read whole: 0, or -errno and a sentence. */
-static int read_whole(const struct packer *p, const uint8_t *packed, size_t n, uint8_t *buf, size_t size,
-		      size_t *ret_got, struct error *err)
+static int read_whole(const struct packer *p, const uint8_t *packed, size_t n, uint8_t *buf,
+		      size_t size, size_t *ret_got, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	_cleanup_bundle_ struct bundle *b = NULL;
@@ -494,11 +498,11 @@ static void test_cut_off(const struct packer *p, const uint8_t *data, size_t siz
 		memcpy(exact, packed.s, n);
 		r = read_whole(p, exact, n, buf, size + 1, &got, &err);
 		if (r >= 0) /* between two members, frames or streams it is whole, but less */
-			CHECK(got < size && !memcmp(buf, data, got), "%s: %zu of %zu bytes are taken",
-			      p->name, n, whole);
+			CHECK(got < size && !memcmp(buf, data, got),
+			      "%s: %zu of %zu bytes are taken", p->name, n, whole);
 		else
-			CHECK(r == -EBADMSG && err.text[0], "%s: %zu of %zu bytes: %d %s", p->name, n,
-			      whole, r, err.text);
+			CHECK(r == -EBADMSG && err.text[0], "%s: %zu of %zu bytes: %d %s", p->name,
+			      n, whole, r, err.text);
 		step = n < 40 || whole - n < 40 ? 1 : 1 + next_random(&seed) % (1 + whole / 25);
 	}
 }
@@ -519,16 +523,17 @@ static void test_damage(const struct packer *p, const uint8_t *data, size_t size
 		packed.s[at] = (char)(old ^ (1 << next_random(&seed) % 8));
 		r = read_whole(p, (uint8_t *)packed.s, packed.n, buf, size + 1, &got, &err);
 		if (r >= 0) /* a time, a flag, a skipped frame */
-			CHECK(p->no_sum || (got <= size && !memcmp(buf, data, got)), "%s: damage at %zu was not seen",
-			      p->name, at);
+			CHECK(p->no_sum || (got <= size && !memcmp(buf, data, got)),
+			      "%s: damage at %zu was not seen", p->name, at);
 		else
-			CHECK((r == -EBADMSG || r == -EOPNOTSUPP) && err.text[0], "%s: damage at %zu: %d %s",
-			      p->name, at, r, err.text);
+			CHECK((r == -EBADMSG || r == -EOPNOTSUPP) && err.text[0],
+			      "%s: damage at %zu: %d %s", p->name, at, r, err.text);
 		refused += r < 0;
 		tried++;
 		packed.s[at] = old;
 	}
-	CHECK(p->no_sum || refused > tried / 2, "%s: %u of %u were refused", p->name, refused, tried);
+	CHECK(p->no_sum || refused > tried / 2, "%s: %u of %u were refused", p->name, refused,
+	      tried);
 }
 
 static void test_garbage_behind(const struct packer *p, const uint8_t *data)
@@ -547,7 +552,8 @@ static void test_garbage_behind(const struct packer *p, const uint8_t *data)
 
 /* ---- members ---- */
 
-static void member(const char *name, unsigned method, const struct text *t, const uint8_t *data, size_t n)
+static void member(const char *name, unsigned method, const struct text *t, const uint8_t *data,
+		   size_t n)
 {
 	static const int64_t off[] = { 0, -1, 1 };
 
@@ -557,14 +563,16 @@ static void member(const char *name, unsigned method, const struct text *t, cons
 		struct error err = { 0 };
 		struct range r;
 		size_t got;
-		int code = stream_member(a, make_literal(a, t->s, t->n), method, n + (size_t)off[i], name, &r, &err);
+		int code = stream_member(a, make_literal(a, t->s, t->n), method, n + (size_t)off[i],
+					 name, &r, &err);
 
 		CHECK(!code, "%s: %s", name, err.text);
 		code = range_read(r, 0, n + 1, buf, &got, &err);
 		if (!off[i])
 			CHECK(!code && got == n && !memcmp(buf, data, n), "%s: %s", name, err.text);
 		else
-			CHECK(code == -EBADMSG, "%s of a wrong size %+d: %d", name, (int)off[i], code);
+			CHECK(code == -EBADMSG, "%s of a wrong size %+d: %d", name, (int)off[i],
+			      code);
 	}
 }
 
@@ -642,13 +650,16 @@ static void test_kept(const struct packer *p, const uint8_t *data, const char *f
 		before = local_bytes_read();
 		CHECK(p->container->open(file, "x", a, &b, &err) == 1, "%s: %s", p->name, err.text);
 		if (i)
-			CHECK(local_bytes_read() - before < 4096, "%s: %" PRIu64 " bytes are read again",
-			      p->name, local_bytes_read() - before);
+			CHECK(local_bytes_read() - before < 4096,
+			      "%s: %" PRIu64 " bytes are read again", p->name,
+			      local_bytes_read() - before);
 		before = local_bytes_read();
-		CHECK(!range_read_all(only(b), p->large / 2, 1000, buf, &err) && !memcmp(buf, data + p->large / 2, 1000),
+		CHECK(!range_read_all(only(b), p->large / 2, 1000, buf, &err) &&
+			      !memcmp(buf, data + p->large / 2, 1000),
 		      "%s: %s", p->name, err.text);
-		CHECK(local_bytes_read() - before < p->large / 2, "%s: %" PRIu64 " bytes for 1000 in the middle",
-		      p->name, local_bytes_read() - before);
+		CHECK(local_bytes_read() - before < p->large / 2,
+		      "%s: %" PRIu64 " bytes for 1000 in the middle", p->name,
+		      local_bytes_read() - before);
 		lru_clear();
 	}
 	unlink(path.s);
@@ -708,8 +719,11 @@ static void test_no_cache(const uint8_t *data)
 
 	setenv("MODELFS_CACHE", "/proc/nowhere", 1);
 	zstd_one(&packed, data, LARGE);
-	CHECK(zstd_container.open(make_literal(a, packed.s, packed.n), "x", a, &b, &err) == 1, "%s", err.text);
-	CHECK(range_read_all(only(b), 5, 10, buf, &err) == -ENOENT && strstr(err.text, "cache folder"), "%s", err.text);
+	CHECK(zstd_container.open(make_literal(a, packed.s, packed.n), "x", a, &b, &err) == 1, "%s",
+	      err.text);
+	CHECK(range_read_all(only(b), 5, 10, buf, &err) == -ENOENT &&
+		      strstr(err.text, "cache folder"),
+	      "%s", err.text);
 }
 
 /* ---- a tar in a gzip ---- */
@@ -755,10 +769,11 @@ static void test_tar_in_gzip(const uint8_t *data, const char *folder)
 		CHECK(!local_file(a, AT_FDCWD, path.s, path.s, false, &file, &err), "%s", err.text);
 		before = local_bytes_read();
 		CHECK(gzip_container.open(file, "x.tar.gz", a, &one, &err) == 1, "%s", err.text);
-		CHECK(tar_container.open(only(one), "x.tar", one->arena, &b, &err) == 1, "%s", err.text);
+		CHECK(tar_container.open(only(one), "x.tar", one->arena, &b, &err) == 1, "%s",
+		      err.text);
 		/* One window's worth: the first block, which says that it is a tar. */
-		CHECK(!i || local_bytes_read() - before < 4 * MB, "%" PRIu64 " bytes are read again",
-		      local_bytes_read() - before);
+		CHECK(!i || local_bytes_read() - before < 4 * MB,
+		      "%" PRIu64 " bytes are read again", local_bytes_read() - before);
 		CHECK(b && b->n == 2 && !range_read_all(b->entries[1].data, 0, 512, buf, &err) &&
 		      !memcmp(buf, data, 512), "%s", err.text);
 		lru_clear();

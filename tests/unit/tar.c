@@ -128,58 +128,93 @@ static const struct {
 	struct header h[8]; /* name NULL ends them */
 	const char *want;
 } taken[] = {
-	{ "ustar", { { .name = "a", .data = "1" }, { .name = "b/c", .data = "22" } }, "a=1 b/c=22 " },
-	{ "an empty file", { { .name = "a" } }, "a= " },
-	{ "v7", { { .name = "a", .data = "1", .magic = "" }, { .name = "d/", .magic = "" } }, "a=1 " },
-	{ "old type", { { .type = '7', .name = "a", .data = "1" } }, "a=1 " },
-	{ "prefix", { { .name = "c", .prefix = "a/b", .data = "1" } }, "a/b/c=1 " },
-	{ "no prefix in GNU", { { .name = "c", .magic = GNU, .prefix = "0123", .data = "1" } }, "c=1 " },
-	{ "signed sum", { { .name = "\xc3\xa9", .data = "1", .with_sign = true } }, "\xc3\xa9=1 " },
-	{ "unsigned sum", { { .name = "\xc3\xa9", .data = "1" } }, "\xc3\xa9=1 " },
-	{ "GNU long name", { { .type = 'L', .name = "././@LongLink", .data = LONG, .magic = GNU },
-			     { .name = "abc", .data = "1", .magic = GNU } }, LONG "=1 " },
-	{ "GNU long link", { { .type = 'K', .name = "././@LongLink", .data = LONG, .magic = GNU },
-			     { .type = '2', .name = "abc", .link = "cut", .magic = GNU } },
-	  "abc->" LONG " " },
-	{ "pax path", { { .type = 'x', .name = "PaxHeaders/a", .data = "16 path=d/e/fgh\n" },
-			{ .name = "a", .data = "1" }, { .name = "b", .data = "2" } }, "b=2 d/e/fgh=1 " },
-	{ "pax linkpath", { { .type = 'x', .name = "p", .data = "14 linkpath=b\n" },
-			    { .type = '2', .name = "a", .link = "cut" }, { .name = "b", .data = "2" } },
-	  "a=2 b=2 " },
-	{ "pax size", { { .type = 'x', .name = "p", .data = "9 size=2\n" },
-			{ .name = "a", .data = "12", .size = "00000000000" }, { .name = "b", .data = "2" } },
-	  "a=12 b=2 " },
-	{ "pax of several records", { { .type = 'x', .name = "p",
-					.data = "20 mtime=1234567.25\n9 path=z\n11 foo=b=r\n" },
-				      { .name = "a", .data = "1" } }, "z=1 " },
-	{ "global header", { { .type = 'g', .name = "pax_global_header", .data = "17 comment=abcde\n" },
-			     { .name = "a", .data = "1" } }, "a=1 " },
-	{ "base 256", { { .name = "a", .data = "123", .size = "\x80\0\0\0\0\0\0\0\0\0\0\3" } }, "a=123 " },
-	{ "size with spaces", { { .name = "a", .data = "123", .size = "         3 " } }, "a=123 " },
-	{ "names from here", { { .name = "./a", .data = "1" }, { .name = "./b/./c", .data = "2" },
-			       { .name = "b//d", .data = "3" } }, "a=1 b/c=2 b/d=3 " },
-	{ "folders and devices", { { .type = '5', .name = "./" }, { .type = '5', .name = "d" },
-				   { .type = '3', .name = "c" }, { .type = '6', .name = "f" },
-				   { .type = '4', .name = "e" }, { .name = "d/a", .data = "1" },
-				   { .type = 'V', .name = "volume" } }, "d/a=1 " },
-	{ "last of two", { { .name = "a", .data = "1" }, { .name = "b", .data = "2" },
-			   { .name = "./a", .data = "3" } }, "a=3 b=2 " },
-	{ "hard link", { { .name = "a", .data = "1" }, { .type = '1', .name = "b", .link = "./a" },
-			 { .type = '1', .name = "c", .link = "b" } }, "a=1 b=1 c=1 " },
-	{ "hard link to the one before", { { .name = "a", .data = "1" }, { .type = '1', .name = "b", .link = "a" },
-					   { .name = "a", .data = "2" } }, "a=2 b=1 " },
-	{ "symlinks", { { .type = '2', .name = "s", .link = "d/a" }, { .name = "d/a", .data = "1" },
-			{ .type = '2', .name = "d/t", .link = "../s" },
-			{ .type = '2', .name = "d/u", .link = "./a" } }, "d/a=1 d/t=1 d/u=1 s=1 " },
-	{ "symlinks that stay", { { .type = '2', .name = "a", .link = "/etc/passwd" },
-				  { .type = '2', .name = "b", .link = "../x" },
-				  { .type = '2', .name = "c", .link = "nothing" },
-				  { .type = '2', .name = "d", .link = "d" },
-				  { .type = '2', .name = "e", .link = "f" },
-				  { .type = '2', .name = "f", .link = "e" } },
-	  "a->/etc/passwd b->../x c->nothing d->d e->f f->e " },
-	{ "hard link to a symlink", { { .type = '2', .name = "a", .link = "x" },
-				      { .type = '1', .name = "b", .link = "a" } }, "a->x b->x " },
+	{"ustar", {{.name = "a", .data = "1"}, {.name = "b/c", .data = "22"}}, "a=1 b/c=22 "},
+	{"an empty file", {{.name = "a"}}, "a= "},
+	{"v7", {{.name = "a", .data = "1", .magic = ""}, {.name = "d/", .magic = ""}}, "a=1 "},
+	{"old type", {{.type = '7', .name = "a", .data = "1"}}, "a=1 "},
+	{"prefix", {{.name = "c", .prefix = "a/b", .data = "1"}}, "a/b/c=1 "},
+	{"no prefix in GNU", {{.name = "c", .magic = GNU, .prefix = "0123", .data = "1"}}, "c=1 "},
+	{"signed sum", {{.name = "\xc3\xa9", .data = "1", .with_sign = true}}, "\xc3\xa9=1 "},
+	{"unsigned sum", {{.name = "\xc3\xa9", .data = "1"}}, "\xc3\xa9=1 "},
+	{"GNU long name",
+	 {{.type = 'L', .name = "././@LongLink", .data = LONG, .magic = GNU},
+	  {.name = "abc", .data = "1", .magic = GNU}},
+	 LONG "=1 "},
+	{"GNU long link",
+	 {{.type = 'K', .name = "././@LongLink", .data = LONG, .magic = GNU},
+	  {.type = '2', .name = "abc", .link = "cut", .magic = GNU}},
+	 "abc->" LONG " "},
+	{"pax path",
+	 {{.type = 'x', .name = "PaxHeaders/a", .data = "16 path=d/e/fgh\n"},
+	  {.name = "a", .data = "1"},
+	  {.name = "b", .data = "2"}},
+	 "b=2 d/e/fgh=1 "},
+	{"pax linkpath",
+	 {{.type = 'x', .name = "p", .data = "14 linkpath=b\n"},
+	  {.type = '2', .name = "a", .link = "cut"},
+	  {.name = "b", .data = "2"}},
+	 "a=2 b=2 "},
+	{"pax size",
+	 {{.type = 'x', .name = "p", .data = "9 size=2\n"},
+	  {.name = "a", .data = "12", .size = "00000000000"},
+	  {.name = "b", .data = "2"}},
+	 "a=12 b=2 "},
+	{"pax of several records",
+	 {{.type = 'x', .name = "p", .data = "20 mtime=1234567.25\n9 path=z\n11 foo=b=r\n"},
+	  {.name = "a", .data = "1"}},
+	 "z=1 "},
+	{"global header",
+	 {{.type = 'g', .name = "pax_global_header", .data = "17 comment=abcde\n"},
+	  {.name = "a", .data = "1"}},
+	 "a=1 "},
+	{"base 256",
+	 {{.name = "a", .data = "123", .size = "\x80\0\0\0\0\0\0\0\0\0\0\3"}},
+	 "a=123 "},
+	{"size with spaces", {{.name = "a", .data = "123", .size = "         3 "}}, "a=123 "},
+	{"names from here",
+	 {{.name = "./a", .data = "1"},
+	  {.name = "./b/./c", .data = "2"},
+	  {.name = "b//d", .data = "3"}},
+	 "a=1 b/c=2 b/d=3 "},
+	{"folders and devices",
+	 {{.type = '5', .name = "./"},
+	  {.type = '5', .name = "d"},
+	  {.type = '3', .name = "c"},
+	  {.type = '6', .name = "f"},
+	  {.type = '4', .name = "e"},
+	  {.name = "d/a", .data = "1"},
+	  {.type = 'V', .name = "volume"}},
+	 "d/a=1 "},
+	{"last of two",
+	 {{.name = "a", .data = "1"}, {.name = "b", .data = "2"}, {.name = "./a", .data = "3"}},
+	 "a=3 b=2 "},
+	{"hard link",
+	 {{.name = "a", .data = "1"},
+	  {.type = '1', .name = "b", .link = "./a"},
+	  {.type = '1', .name = "c", .link = "b"}},
+	 "a=1 b=1 c=1 "},
+	{"hard link to the one before",
+	 {{.name = "a", .data = "1"},
+	  {.type = '1', .name = "b", .link = "a"},
+	  {.name = "a", .data = "2"}},
+	 "a=2 b=1 "},
+	{"symlinks",
+	 {{.type = '2', .name = "s", .link = "d/a"},
+	  {.name = "d/a", .data = "1"},
+	  {.type = '2', .name = "d/t", .link = "../s"},
+	  {.type = '2', .name = "d/u", .link = "./a"}},
+	 "d/a=1 d/t=1 d/u=1 s=1 "},
+	{"symlinks that stay",
+	 {{.type = '2', .name = "a", .link = "/etc/passwd"},
+	  {.type = '2', .name = "b", .link = "../x"},
+	  {.type = '2', .name = "c", .link = "nothing"},
+	  {.type = '2', .name = "d", .link = "d"},
+	  {.type = '2', .name = "e", .link = "f"},
+	  {.type = '2', .name = "f", .link = "e"}},
+	 "a->/etc/passwd b->../x c->nothing d->d e->f f->e "},
+	{"hard link to a symlink",
+	 {{.type = '2', .name = "a", .link = "x"}, {.type = '1', .name = "b", .link = "a"}},
+	 "a->x b->x "},
 };
 
 static void test_taken(void)
@@ -195,7 +230,8 @@ static void test_taken(void)
 		finish(&t);
 		r = open_tar(&t, a, &listed, &err);
 		CHECK(r == 1, "%s: %d %s", taken[i].what, r, err.text);
-		CHECK(r == 1 && !strcmp(listed.s, taken[i].want), "%s: %s", taken[i].what, listed.s);
+		CHECK(r == 1 && !strcmp(listed.s, taken[i].want), "%s: %s", taken[i].what,
+		      listed.s);
 	}
 }
 
@@ -207,50 +243,100 @@ static const struct {
 	int code;
 	const char *want; /* in the sentence */
 } refused[] = {
-	{ "absolute", { { .name = "/etc/passwd" } }, EBADMSG, "member '/etc/passwd' has a name that begins" },
-	{ "up", { { .name = "a/../../b" } }, EBADMSG, "member 'a/../../b' has a name with '..'" },
-	{ "up, a folder", { { .type = '5', .name = "../b/" } }, EBADMSG, "member '../b/'" },
-	{ "up, long", { { .type = 'L', .name = "l", .data = "../x", .magic = GNU }, { .name = "a" } },
-	  EBADMSG, "member '../x'" },
-	{ "up, pax", { { .type = 'x', .name = "p", .data = "13 path=a/..\n" }, { .name = "a" } },
-	  EBADMSG, "member 'a/..' has a name with '..'" },
-	{ "sparse", { { .type = 'S', .name = "a", .magic = GNU } }, EOPNOTSUPP, "member 'a' is a sparse file" },
-	{ "sparse, pax", { { .type = 'x', .name = "p", .data = "22 GNU.sparse.major=1\n" }, { .name = "a" } },
-	  EOPNOTSUPP, "member 'a' is a sparse file" },
-	{ "wrong sum", { { .name = "a" }, { .name = "b", .wrong_sum = true } }, EBADMSG,
-	  "no tar header with a right sum is at byte 512" },
-	{ "beyond the end", { { .name = "a", .data = "1", .size = "00000010000" } }, EBADMSG,
-	  "member 'a' of 4096 bytes at byte 512 goes past the end" },
-	{ "huge", { { .name = "a", .size = "77777777777" } }, EBADMSG, "cut off" },
-	{ "larger than can be", { { .name = "a" }, { .name = "b", .size = "\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff" } },
-	  EBADMSG, "cut off" },
-	{ "negative", { { .name = "a" }, { .name = "b", .size = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" } },
-	  EBADMSG, "size that is no number" },
-	{ "not a number", { { .name = "a" }, { .name = "b", .size = "12x" "\0\0\0\0\0\0\0\0" } }, EBADMSG,
-	  "member 'b' has a size that is no number" },
-	{ "file and folder", { { .name = "a" }, { .name = "a/b" } }, EBADMSG, "'a' is a file and the folder" },
-	{ "hard link to nothing", { { .name = "b" }, { .type = '1', .name = "a", .link = "x" } }, EBADMSG,
-	  "member 'a' is a link to 'x', which is not before it" },
-	{ "hard link forward", { { .type = '1', .name = "a", .link = "b" }, { .name = "b" } }, EBADMSG,
-	  "not before it" },
-	{ "hard link to itself", { { .type = '1', .name = "a", .link = "a" } }, EBADMSG, "not before it" },
-	{ "hard link out", { { .type = '1', .name = "a", .link = "../a" } }, EBADMSG, "'..'" },
-	{ "link to nothing", { { .type = '2', .name = "a", .link = "" } }, EBADMSG, "is a link to nothing" },
-	{ "volumes", { { .type = 'M', .name = "a", .data = "1" } }, EOPNOTSUPP, "another volume" },
-	{ "type", { { .type = '~', .name = "a" } }, EOPNOTSUPP, "type 126" },
-	{ "pax length", { { .type = 'x', .name = "p", .data = "99 path=a\n" }, { .name = "a" } }, EBADMSG,
-	  "pax header has a record without a length" },
-	{ "pax length 0", { { .type = 'x', .name = "p", .data = "0 path=a\n" }, { .name = "a" } }, EBADMSG,
-	  "pax header has a record" },
-	{ "pax equals", { { .type = 'x', .name = "p", .data = "9 path a\n" }, { .name = "a" } }, EBADMSG,
-	  "without '='" },
-	{ "pax number", { { .type = 'x', .name = "p", .data = "9 size=x\n" }, { .name = "a" } }, EBADMSG,
-	  "size 'x', which is no number" },
-	{ "pax zero", { { .type = 'x', .name = "p", .data = "12 path=a\0b\n", .n = 12 }, { .name = "a" } },
-	  EBADMSG, "with a zero" },
-	{ "global name", { { .type = 'g', .name = "p", .data = "9 path=b\n" }, { .name = "a" } }, EOPNOTSUPP,
-	  "one name" },
-	{ "folder with bytes", { { .name = "a/", .data = "1" } }, EBADMSG, "is a folder with 1 bytes" },
+	{"absolute",
+	 {{.name = "/etc/passwd"}},
+	 EBADMSG,
+	 "member '/etc/passwd' has a name that begins"},
+	{"up", {{.name = "a/../../b"}}, EBADMSG, "member 'a/../../b' has a name with '..'"},
+	{"up, a folder", {{.type = '5', .name = "../b/"}}, EBADMSG, "member '../b/'"},
+	{"up, long",
+	 {{.type = 'L', .name = "l", .data = "../x", .magic = GNU}, {.name = "a"}},
+	 EBADMSG,
+	 "member '../x'"},
+	{"up, pax",
+	 {{.type = 'x', .name = "p", .data = "13 path=a/..\n"}, {.name = "a"}},
+	 EBADMSG,
+	 "member 'a/..' has a name with '..'"},
+	{"sparse",
+	 {{.type = 'S', .name = "a", .magic = GNU}},
+	 EOPNOTSUPP,
+	 "member 'a' is a sparse file"},
+	{"sparse, pax",
+	 {{.type = 'x', .name = "p", .data = "22 GNU.sparse.major=1\n"}, {.name = "a"}},
+	 EOPNOTSUPP,
+	 "member 'a' is a sparse file"},
+	{"wrong sum",
+	 {{.name = "a"}, {.name = "b", .wrong_sum = true}},
+	 EBADMSG,
+	 "no tar header with a right sum is at byte 512"},
+	{"beyond the end",
+	 {{.name = "a", .data = "1", .size = "00000010000"}},
+	 EBADMSG,
+	 "member 'a' of 4096 bytes at byte 512 goes past the end"},
+	{"huge", {{.name = "a", .size = "77777777777"}}, EBADMSG, "cut off"},
+	{"larger than can be",
+	 {{.name = "a"}, {.name = "b", .size = "\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"}},
+	 EBADMSG,
+	 "cut off"},
+	{"negative",
+	 {{.name = "a"}, {.name = "b", .size = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}},
+	 EBADMSG,
+	 "size that is no number"},
+	{"not a number",
+	 {{.name = "a"},
+	  {.name = "b",
+	   .size = "12x"
+		   "\0\0\0\0\0\0\0\0"}},
+	 EBADMSG,
+	 "member 'b' has a size that is no number"},
+	{"file and folder",
+	 {{.name = "a"}, {.name = "a/b"}},
+	 EBADMSG,
+	 "'a' is a file and the folder"},
+	{"hard link to nothing",
+	 {{.name = "b"}, {.type = '1', .name = "a", .link = "x"}},
+	 EBADMSG,
+	 "member 'a' is a link to 'x', which is not before it"},
+	{"hard link forward",
+	 {{.type = '1', .name = "a", .link = "b"}, {.name = "b"}},
+	 EBADMSG,
+	 "not before it"},
+	{"hard link to itself",
+	 {{.type = '1', .name = "a", .link = "a"}},
+	 EBADMSG,
+	 "not before it"},
+	{"hard link out", {{.type = '1', .name = "a", .link = "../a"}}, EBADMSG, "'..'"},
+	{"link to nothing",
+	 {{.type = '2', .name = "a", .link = ""}},
+	 EBADMSG,
+	 "is a link to nothing"},
+	{"volumes", {{.type = 'M', .name = "a", .data = "1"}}, EOPNOTSUPP, "another volume"},
+	{"type", {{.type = '~', .name = "a"}}, EOPNOTSUPP, "type 126"},
+	{"pax length",
+	 {{.type = 'x', .name = "p", .data = "99 path=a\n"}, {.name = "a"}},
+	 EBADMSG,
+	 "pax header has a record without a length"},
+	{"pax length 0",
+	 {{.type = 'x', .name = "p", .data = "0 path=a\n"}, {.name = "a"}},
+	 EBADMSG,
+	 "pax header has a record"},
+	{"pax equals",
+	 {{.type = 'x', .name = "p", .data = "9 path a\n"}, {.name = "a"}},
+	 EBADMSG,
+	 "without '='"},
+	{"pax number",
+	 {{.type = 'x', .name = "p", .data = "9 size=x\n"}, {.name = "a"}},
+	 EBADMSG,
+	 "size 'x', which is no number"},
+	{"pax zero",
+	 {{.type = 'x', .name = "p", .data = "12 path=a\0b\n", .n = 12}, {.name = "a"}},
+	 EBADMSG,
+	 "with a zero"},
+	{"global name",
+	 {{.type = 'g', .name = "p", .data = "9 path=b\n"}, {.name = "a"}},
+	 EOPNOTSUPP,
+	 "one name"},
+	{"folder with bytes", {{.name = "a/", .data = "1"}}, EBADMSG, "is a folder with 1 bytes"},
 };
 
 static void test_refused(void)
@@ -265,8 +351,8 @@ static void test_refused(void)
 			add(&t, h);
 		finish(&t);
 		r = open_tar(&t, a, &listed, &err);
-		CHECK(r == -refused[i].code && err.text[0] && strstr(err.text, refused[i].want), "%s: %d %s",
-		      refused[i].what, r, err.text);
+		CHECK(r == -refused[i].code && err.text[0] && strstr(err.text, refused[i].want),
+		      "%s: %d %s", refused[i].what, r, err.text);
 	}
 }
 
@@ -288,8 +374,8 @@ static void test_long_names(void)
 		add(&t, &(struct header){ .name = "a", .data = "1", .magic = GNU });
 		finish(&t);
 		r = open_tar(&t, a, &listed, &err);
-		CHECK(n > 4096 ? r == -EOPNOTSUPP && strstr(err.text, "5000") : r == 1, "%zu: %d %s", n, r,
-		      err.text);
+		CHECK(n > 4096 ? r == -EOPNOTSUPP && strstr(err.text, "5000") : r == 1,
+		      "%zu: %d %s", n, r, err.text);
 		name[n] = 'n';
 	}
 }
@@ -317,7 +403,8 @@ static void test_places(void)
 		CHECK(b->entries[i].data.blob == all.blob && b->entries[i].data.offset == 512 &&
 		      b->entries[i].data.size == 3, "entry %zu is not the bytes of the archive", i);
 	CHECK(b->entries[0].mtime_ns == INT64_C(10000000000), "%" PRId64, b->entries[0].mtime_ns);
-	CHECK(b->entries[2].mtime_ns == INT64_C(1234567890125000000), "%" PRId64, b->entries[2].mtime_ns);
+	CHECK(b->entries[2].mtime_ns == INT64_C(1234567890125000000), "%" PRId64,
+	      b->entries[2].mtime_ns);
 	arena_put(b->arena);
 }
 
@@ -341,7 +428,8 @@ static void test_detection(void)
 			arena_put(b->arena);
 		}
 	}
-	CHECK(tar_container.open(make_literal(a, taken, 3000), "x", a, &b, &err) == 0, "anything is a tar");
+	CHECK(tar_container.open(make_literal(a, taken, 3000), "x", a, &b, &err) == 0,
+	      "anything is a tar");
 }
 
 static void test_cut_off(void)
@@ -363,7 +451,8 @@ static void test_cut_off(void)
 		memcpy(exact, t.s, n);
 		r = open_tar(&cut, a, &listed, &err);
 		if (n < t.n - 512) /* of two blocks of zeros one is enough */
-			CHECK(r == -EBADMSG && err.text[0], "%zu of %zu bytes: %d %s", n, t.n, r, listed.s);
+			CHECK(r == -EBADMSG && err.text[0], "%zu of %zu bytes: %d %s", n, t.n, r,
+			      listed.s);
 		else
 			CHECK(r == 1, "%zu of %zu bytes: %s", n, t.n, err.text);
 	}
@@ -385,7 +474,8 @@ static void test_rest(void)
 	add(&t, &(struct header){ .name = "b", .data = "another tar" });
 	finish(&t);
 	r = open_tar(&t, a, &listed, &err);
-	CHECK(r == -EOPNOTSUPP && strstr(err.text, "something follows"), "two tars: %d %s", r, err.text);
+	CHECK(r == -EOPNOTSUPP && strstr(err.text, "something follows"), "two tars: %d %s", r,
+	      err.text);
 }
 
 int main(void)
