@@ -237,7 +237,7 @@ const struct codec lzma_codec = {
 
 static int alone_start(const struct packed *p, size_t i, void **ret, struct error *err)
 {
-	struct xz_decoder *d;
+	struct xz_decoder *d = NULL;
 	int r = decoder_new(p, p->points[i].in, &d, err);
 
 	if (r < 0)

@@ -293,9 +293,9 @@ static int walk_blocks(struct frames *w, uint64_t at, uint64_t *pos, struct erro
 	uint64_t head;
 
 	do {
-		const uint8_t *b;
+		const uint8_t *b = NULL;
 		uint64_t n;
-		size_t got;
+		size_t got = 0;
 		int r = peek(w, *pos, 3, &b, &got, err);
 
 		if (r < 0)
@@ -316,11 +316,11 @@ static int walk_blocks(struct frames *w, uint64_t at, uint64_t *pos, struct erro
 static int read_frame(struct frames *w, uint64_t at, struct frame *ret, bool *ret_skip,
 		      struct error *err)
 {
-	const uint8_t *head;
+	const uint8_t *head = NULL;
 	uint64_t pos, magic;
 	struct bytes b;
 	bool sum = false;
-	size_t got;
+	size_t got = 0;
 	int r = peek(w, at, HEADER_MOST, &head, &got, err);
 
 	if (r < 0)
