@@ -176,8 +176,21 @@ static herr_t deepest(unsigned n, const H5E_error2_t *e, void *ctx)
 
 const char *library_says(void)
 {
+	unsigned long long is, base, should;
+
 	child.why[0] = 0;
 	(void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, deepest, NULL);
+	/* Sentences that we know more about. */
+	if (strstr(child.why, "driver read request failed"))
+		return "it ends before a part of it that is needed";
+	if (strstr(child.why, "bad version number for"))
+		(void)snprintf(child.why, sizeof child.why, "it is damaged, or newer than HDF5 "
+			       "%d.%d.%d, which reads it", H5_VERS_MAJOR, H5_VERS_MINOR,
+			       H5_VERS_RELEASE);
+	if (sscanf(child.why, "truncated file: eof = %llu, sblock->base_addr = %llu, stored_eof = %llu",
+		   &is, &base, &should) == 3)
+		(void)snprintf(child.why, sizeof child.why, "it has %llu bytes, not %llu: still being "
+			       "written, or cut off", is, should);
 	return child.why[0] ? child.why : "no reason is known";
 }
 
@@ -239,19 +252,10 @@ static const uint8_t *block(uint64_t i)
 	return child.blocks + at * BLOCK;
 }
 
-static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, size_t size,
-			  void *buf)
+static bool file_read(uint64_t addr, size_t size, uint8_t *to)
 {
-	uint8_t *to = buf;
-
-	if (child.noting && type == H5FD_MEM_DRAW) {
-		child.noted++;
-		child.noted_at = addr;
-		child.noted_size = size;
-		return 0;
-	}
 	if (addr > child.size || size > child.size - addr)
-		return -1;
+		return false;
 	while (size) {
 		size_t from = addr % BLOCK, n = BLOCK - from;
 		const uint8_t *b;
@@ -259,11 +263,11 @@ static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, 
 		if (!from && size >= (size_t)AHEAD * BLOCK) {
 			n = size < HDF5_READ_MAX ? size : HDF5_READ_MAX;
 			if (!ask(addr, n, to))
-				return -1;
+				return false;
 		} else {
 			b = block(addr / BLOCK);
 			if (!b)
-				return -1;
+				return false;
 			n = n < size ? n : size;
 			memcpy(to, b + from, n);
 		}
@@ -271,6 +275,22 @@ static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, 
 		addr += n;
 		size -= n;
 	}
+	return true;
+}
+
+static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, size_t size,
+			  void *buf)
+{
+	if (child.noting && type == H5FD_MEM_DRAW) {
+		child.noted++;
+		child.noted_at = addr;
+		child.noted_size = size;
+		return 0;
+	}
+	if (!file_read(addr, size, buf))
+		return -1;
+	if (type == H5FD_MEM_OHDR)
+		newer_read(addr, size, buf, file_read);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
  *     hdf5-child-walk.c     groups and links; what kind of file it is
  *     hdf5-child-dataset.c  datasets: types, layouts, chunks, strings
  *     hdf5-child-value.c    attributes
+ *     hdf5-child-newer.c    headers that newer libraries wrote
  *
  * The process does one thing and ends, so its state is the process's: libhdf5
  * calls back without a context.  Whatever goes wrong ends it (tell_failed()), so
@@ -58,6 +59,10 @@ __attribute__((noreturn, format(printf, 2, 3)))
 void tell_failed(int how, const char *format, ...);
 /* What the library has to say about its failure. */
 const char *library_says(void);
+
+/* The library reads size bytes of metadata at addr, which are in buf: change what
+ * it is too old for.  get() reads more. */
+void newer_read(uint64_t addr, size_t size, uint8_t *buf, bool (*get)(uint64_t, size_t, uint8_t *));
 
 /* All of the file; what kind of file it is. */
 void tell_all(void);

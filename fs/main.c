@@ -3,8 +3,10 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cmd.h"
 #include "table.h"
+#include "../formats/hdf5.h"
 
 const struct command *const commands[] = {
 	&mount_command, &umount_command, &ls_command, &info_command, &cat_command,
@@ -65,6 +67,8 @@ int main(int argc, char **argv)
 {
 	int status;
 
+	if (argc == 2 && !strcmp(argv[1], "--hdf5-child"))
+		return hdf5_child_main(STDIN_FILENO); /* docs/hdf5-child.md */
 	/* glibc raises this as large blocks are freed, and what is freed below
 	 * it stays with the process: what loading a model took would too. */
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);

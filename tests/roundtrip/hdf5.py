@@ -171,7 +171,7 @@ def add_strings(pick, f, name, want):
 def random_file(pick, path):
   want = {}
   makers = [add_numbers] * 8 + [add_packed, add_odd_float, add_special, add_special, add_strings]
-  with h5py.File(path, "w", libver=pick.choice(["earliest", "v110", "v108", ("earliest", "v110")]),
+  with h5py.File(path, "w", libver=pick.choice(["earliest", "latest", "v110", "v108", ("earliest", "v110")]),
                  userblock_size=pick.choice([0, 0, 512, 1024]), track_order=pick.random() < 0.2) as f:
     groups = [""] + [f"g{i}" for i in range(pick.randint(0, 2))] + ["deep/er/äöü"]
     for g in groups[1:]: f.create_group(g)
