@@ -120,12 +120,27 @@ static int write_items(struct writer *w, const struct value *owner, const struct
 
 static int too_long(const struct writer *w)
 {
+	if (w->style->most)
+		return fail(w->err, EMSGSIZE, "more than %zu bytes of JSON", w->style->most);
 	if (w->limit != KEY_MAX)
 		return fail(w->err, EBADMSG,
 			    "the object graph is more than %d MiB of JSON, at most that is shown",
 			    VALUE_TEXT >> 20);
 	return fail(w->err, EBADMSG, "a key of a dict has more than %d KiB of text, "
 		    "at most that is shown", KEY_MAX >> 10);
+}
+
+/* How much of a text of n bytes is written: all, or as much as is wanted and a
+ * little more, so that the cut is not in what is wanted; SIZE_MAX: it is too long. */
+static size_t wanted(const struct writer *w, size_t n)
+{
+	size_t room = w->t->n < w->limit ? w->limit - w->t->n : 0;
+
+	if (n <= room)
+		return n;
+	if (!w->style->most)
+		return SIZE_MAX;
+	return n - room < 8 ? n : room + 8;
 }
 
 /* The JSON of a key, on one line; depth and steps go on, so that keys of keys
@@ -175,9 +190,11 @@ static int write_key(struct writer *w, const struct value *v, struct text *t)
 
 	json_init(&j, "", 0);
 	if (v->kind == VALUE_STRING) {
-		if (v->n > w->limit)
+		size_t n = wanted(w, v->n);
+
+		if (n == SIZE_MAX)
 			return too_long(w);
-		text_add(t, v->s, v->n);
+		text_add(t, v->s, n);
 		return 0;
 	}
 	if (v->kind == VALUE_BYTES && write_key_bytes(v, t))
@@ -250,6 +267,8 @@ static int write_class(struct writer *w, bool *first, const struct value *v)
 
 	if (!v || v->kind != VALUE_GLOBAL)
 		return write_part(w, first, "$class", v);
+	if (wanted(w, v->n) != v->n)
+		return too_long(w);
 	n = value_module_size(v);
 	text_add(&name, v->s, n);
 	text_char(&name, '.');
@@ -328,6 +347,8 @@ static int write_bytes(struct writer *w, struct range range)
 		text_printf(w->t, "{\"bytes\": %" PRIu64 "}", range.size);
 		return 0;
 	}
+	if (w->style->most && range.size > w->style->most)
+		range.size = w->style->most; /* the text is longer than that */
 	buf = malloc(PIECE);
 	if (!buf)
 		return fail(w->err, ENOMEM, "no memory to write JSON");
@@ -389,6 +410,8 @@ static int write_bigint(struct writer *w, const struct value *v)
 	bool minus = v->s[v->n - 1] & 0x80;
 	unsigned carry = 1;
 
+	if (w->style->most && v->n > BIGINT_MAX)
+		return too_long(w);
 	if (!p)
 		return fail(w->err, ENOMEM, "no memory to write JSON");
 	memcpy(p, v->s, v->n);
@@ -456,11 +479,13 @@ static int write_container(struct writer *w, const struct value *v)
 
 static int write_value(struct writer *w, const struct value *v)
 {
+	size_t n;
+
 	if (++w->steps > VALUE_STEPS)
 		return fail(w->err, EBADMSG,
 			    "the object graph has more than %d values, at most that are shown",
 			    VALUE_STEPS);
-	if (w->t->n > w->limit || (v->kind == VALUE_STRING && v->n > w->limit - w->t->n))
+	if (w->t->n > w->limit || (v->kind == VALUE_GLOBAL && wanted(w, v->n) != v->n))
 		return too_long(w);
 	switch (v->kind) {
 	case VALUE_NULL:
@@ -478,7 +503,10 @@ static int write_value(struct writer *w, const struct value *v)
 		text_json_float(w->t, v->f);
 		return 0;
 	case VALUE_STRING:
-		text_json(w->t, v->s, v->n);
+		n = wanted(w, v->n);
+		if (n == SIZE_MAX)
+			return too_long(w);
+		text_json(w->t, v->s, n);
 		return 0;
 	case VALUE_BYTES:
 		return write_bytes(w, *v->bytes);
@@ -498,7 +526,7 @@ int value_to_json(const struct value *v, const struct json_style *style, struct 
 	struct json_style plain = { .pretty = false };
 	struct writer w = {
 		.style = style ? style : &plain, .t = ret, .err = err,
-		.limit = ret->n + VALUE_TEXT,
+		.limit = ret->n + (style && style->most ? style->most : VALUE_TEXT),
 	};
 	int r = write_value(&w, v);
 

@@ -65,7 +65,7 @@ struct record {
 
 enum {
 	VALUE_DEPTH = 400,      /* nesting that a walk follows; deeper is EBADMSG */
-	VALUE_STEPS = 8000000,  /* values that one walk visits; more is EBADMSG */
+	VALUE_STEPS = 4000000,  /* values that one walk visits; more is EBADMSG */
 	VALUE_TEXT = 64 << 20,  /* bytes of JSON that one walk writes; more is EBADMSG */
 	VALUE_DIGITS = 4300,    /* of an integer in decimal, as in Python: the work is quadratic */
 };
@@ -138,9 +138,10 @@ bool value_to_int(const struct value *v, int64_t *ret);
  *   a value met again below itself {"$cycle": true}
  *
  * drop (may be NULL) says which values are left out of what holds them.
- * 0, or -errno (too deep, too many, too long). */
+ * 0, or -errno (too deep, too many, too long); *ret then ends with what came first. */
 struct json_style {
 	bool pretty; /* two spaces of indentation, else one line */
+	size_t most; /* bytes that are wanted; somewhat more is EMSGSIZE.  0: VALUE_TEXT */
 	bool (*drop)(const void *ctx, const struct value *v);
 	const void *ctx;
 };

@@ -233,14 +233,19 @@ static void info_cut(struct text *s)
 /* The beginning of v's JSON; of a string that is a key only its text. */
 static void info_value(struct text *out, const struct value *v, bool key)
 {
-	static const struct json_style line = { .pretty = false };
+	static const struct json_style line = { .most = 8 * INFO_METADATA };
 	_cleanup_text_ struct text t = TEXT_INIT;
 	struct error err;
+	int r = 0;
 
 	if (key && v->kind == VALUE_STRING)
 		text_add(&t, v->s, v->n);
-	else if (value_to_json(v, &line, &t, &err) < 0)
+	else
+		r = value_to_json(v, &line, &t, &err);
+	if (r < 0 && (r != -EMSGSIZE || t.n <= INFO_METADATA)) {
+		t.n = 0;
 		text_str(&t, err.text);
+	}
 	info_cut(&t);
 	text_shown(out, t.s ? t.s : "");
 }
@@ -344,8 +349,26 @@ static void info_json_strings(struct text *j, const char *key, const char *const
 	text_char(j, ']');
 }
 
-static int info_json(struct text *j, const struct model *m, const char *folder,
-		     const struct info *info, struct error *err)
+/* Whole, or why not: as metadata.json of a mount. */
+static void info_json_metadata(struct text *j, const struct value *metadata)
+{
+	size_t n = j->n;
+	struct error err;
+
+	if (!metadata) {
+		text_str(j, "null");
+		return;
+	}
+	if (value_to_json(metadata, &(struct json_style){ 0 }, j, &err) >= 0)
+		return;
+	j->n = n;
+	text_str(j, "{\"$error\": ");
+	text_json(j, err.text, strlen(err.text));
+	text_char(j, '}');
+}
+
+static void info_json(struct text *j, const struct model *m, const char *folder,
+		      const struct info *info)
 {
 	text_str(j, "{\"folder\": ");
 	text_json(j, folder, strlen(folder));
@@ -361,12 +384,8 @@ static int info_json(struct text *j, const struct model *m, const char *folder,
 	info_json_count(j, &info->optimizer);
 	info_json_strings(j, "notes", m->notes, m->n_notes);
 	text_str(j, ", \"metadata\": ");
-	if (!m->metadata)
-		text_str(j, "null");
-	else if (value_to_json(m->metadata, &(struct json_style){ 0 }, j, err) < 0)
-		return -err->code;
+	info_json_metadata(j, m->metadata);
 	text_char(j, '}');
-	return 0;
 }
 
 static int info_model(const struct model *m, const char *folder, bool json, struct text *out,
@@ -376,8 +395,10 @@ static int info_model(const struct model *m, const char *folder, bool json, stru
 
 	if (!info || info_gather(m, info) < 0)
 		return fail(err, ENOMEM, "out of memory");
-	if (json)
-		return info_json(out, m, folder, info, err);
+	if (json) {
+		info_json(out, m, folder, info);
+		return 0;
+	}
 	if (folder)
 		text_printf(out, "%s:\n", *folder ? folder : "./");
 	info_text(out, m, info);

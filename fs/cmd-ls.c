@@ -82,43 +82,45 @@ static int ls_table(struct listing *l, const struct model *m, const char *folder
 	return table_end(&table);
 }
 
-/* The elements of a list of tensors.json that are wanted. */
-static struct value *ls_json_list(const struct listing *l, struct arena *a,
-				  const struct value *from)
+/* The elements of a list of tensors.json that are wanted.  One after the other: a
+ * list may be longer than what value_to_json() writes. */
+static int ls_json_list(struct listing *l, const char *key, const struct value *from,
+			struct text *out, struct error *err)
 {
-	struct value *to = value_list(a, VALUE_LIST, from ? from->n : 0);
+	size_t before = l->shown;
+	int r = 0;
 
-	for (size_t i = 0; to && from && i < from->n; i++) {
+	text_printf(out, ", \"%s\": [", key);
+	for (size_t i = 0; from && i < from->n && r >= 0; i++) {
 		const struct value *name = value_get(from->items[i], "name");
 
-		if (name && ls_matches(l, name->s))
-			to->items[to->n++] = from->items[i];
+		if (!name || !ls_matches(l, name->s))
+			continue;
+		if (l->shown++ > before)
+			text_str(out, ", ");
+		r = value_to_json(from->items[i], &(struct json_style){ 0 }, out, err);
 	}
-	return to;
+	text_char(out, ']');
+	return r;
 }
 
 /* {"folder": ..., "format": ..., "tensors": [...]}: the model's own tensors.json,
  * so that there is one truth about paths and places. */
-static struct value *ls_json_model(struct listing *l, struct arena *a, struct value *doc,
-				   const char *folder)
+static int ls_json_model(struct listing *l, const struct value *doc, const char *folder,
+			 struct text *out, struct error *err)
 {
-	struct value *map = value_map(a, 4), *format = value_get(doc, "format");
-	struct value *where = value_string(a, folder, strlen(folder));
-	struct value *tensors = ls_json_list(l, a, value_get(doc, "tensors"));
-	size_t cap = 4;
+	const struct value *format = value_get(doc, "format");
+	int r;
 
-	if (!map || !where || !tensors || !format || value_set(a, map, &cap, "folder", where) < 0 ||
-	    value_set(a, map, &cap, "format", format) < 0 ||
-	    value_set(a, map, &cap, "tensors", tensors) < 0)
-		return NULL;
-	l->shown += tensors->n;
-	if (!l->options->all)
-		return map;
-	tensors = ls_json_list(l, a, value_get(doc, "optimizer"));
-	if (!tensors || value_set(a, map, &cap, "optimizer", tensors) < 0)
-		return NULL;
-	l->shown += tensors->n;
-	return map;
+	text_str(out, "{\"folder\": ");
+	text_json(out, folder, strlen(folder));
+	text_str(out, ", \"format\": ");
+	text_json(out, format->s, format->n);
+	r = ls_json_list(l, "tensors", value_get(doc, "tensors"), out, err);
+	if (r >= 0 && l->options->all)
+		r = ls_json_list(l, "optimizer", value_get(doc, "optimizer"), out, err);
+	text_char(out, '}');
+	return r;
 }
 
 static int ls_json(struct listing *l, struct tree *t, const char *folder)
@@ -133,9 +135,10 @@ static int ls_json(struct listing *l, struct tree *t, const char *folder)
 		return -ENOMEM;
 	if (tree_text(t, path, &doc, &err) < 0 || value_from_json(a, doc.s, doc.n, &v, &err) < 0)
 		return complain(&err);
-	v = ls_json_model(l, a, v, folder);
-	if (!v || value_to_json(v, &(struct json_style){ 0 }, &out, &err) < 0)
-		return err.code ? complain(&err) : complain_text("%s: out of memory", path);
+	if (ls_json_model(l, v, folder, &out, &err) < 0)
+		return complain(&err);
+	if (text_bad(&out))
+		return complain_text("%s: out of memory", path);
 	fwrite(out.s, 1, out.n, stdout);
 	return 0;
 }

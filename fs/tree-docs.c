@@ -4,7 +4,7 @@
  * Their sizes are exact, so they are laid out when they are first looked at.
  * What is long is not kept: tensors.json is records of one tensor each, made
  * when read, and everything else of more than DOC_KEPT bytes is written again
- * for each chunk that the shared cache does not have.
+ * for each chunk that the shared cache does not have; of those there are few.
  */
 #include "tree-private.h"
 
@@ -13,7 +13,7 @@
 
 #include "../cache/make.h"
 
-enum { DOC_KEPT = 128 << 10, DOC_CHUNK = 1 << 20, RECORD_MOST = 32 << 10 };
+enum { DOC_KEPT = 128 << 10, DOC_CHUNK = 1 << 20, DOC_CHUNKS = 8, RECORD_MOST = 32 << 10 };
 
 const char *const item_names[ITEM_COUNT] = {
 	[ITEM_TENSORS] = "tensors", [ITEM_NPY] = "npy", [ITEM_OPTIMIZER] = "optimizer",
@@ -27,6 +27,7 @@ const char *const item_names[ITEM_COUNT] = {
 struct script {
 	int (*write)(const void *ctx, struct text *ret, struct error *err);
 	const void *ctx;
+	uint64_t chunk; /* bytes of a chunk; set by script_range() */
 };
 
 static int script_chunk(const void *ctx, uint64_t i, uint8_t *dst, size_t size, struct error *err)
@@ -39,9 +40,9 @@ static int script_chunk(const void *ctx, uint64_t i, uint8_t *dst, size_t size, 
 		return r;
 	if (text_bad(&text))
 		return fail(err, ENOMEM, "out of memory");
-	if (i * DOC_CHUNK > text.n || text.n - i * DOC_CHUNK < size)
+	if (i * s->chunk > text.n || text.n - i * s->chunk < size)
 		return fail(err, EIO, "a document came out shorter than before");
-	memcpy(dst, text.s + i * DOC_CHUNK, size);
+	memcpy(dst, text.s + i * s->chunk, size);
 	return 0;
 }
 
@@ -58,8 +59,9 @@ static int script_range(struct arena *a, const struct script *s, uint64_t size,
 		if (!kept)
 			return -ENOMEM;
 		*kept = *s;
+		kept->chunk = size / DOC_CHUNKS < DOC_CHUNK ? DOC_CHUNK : size / DOC_CHUNKS + 1;
 		*ret = make_chunks(a, size, &(struct chunks){
-			.size = DOC_CHUNK, .make = script_chunk, .ctx = kept,
+			.size = kept->chunk, .make = script_chunk, .ctx = kept,
 		});
 		return ret->blob ? 0 : -ENOMEM;
 	}

@@ -392,6 +392,53 @@ static void test_limits(void)
 			      "shown"), "%s", err.text);
 }
 
+/* Only the beginning of a text that is long in any way: at once, and the same. */
+static void test_beginning(void)
+{
+	enum { MOST = 1000, TIMES = 20000 };
+	const struct json_style style = { .most = MOST };
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct range zeros = make_literal(a, NULL, 1 << 20);
+	struct value *laughs = value_string(a, "lol", 3), *map = value_map(a, 1), *cases[6];
+	char *s = malloc(TIMES + 1);
+	struct error err = { 0 };
+
+	if (!CHECK(s && map, "no memory"))
+		return;
+	for (int i = 0; i < 60; i++) {
+		struct value *list = value_list(a, VALUE_LIST, 8);
+
+		for (int k = 0; list && k < 8; k++)
+			list->items[list->n++] = laughs;
+		laughs = list;
+	}
+	for (int i = 0; i < TIMES; i++) /* three bytes each: cuts are at characters */
+		s[i] = "\xe2\x82\xac"[i % 3];
+	s[TIMES - TIMES % 3] = 0;
+	map->items[0] = cases[1] = value_string(a, s, TIMES - TIMES % 3);
+	map->items[1] = &value_null;
+	map->n = 1;
+	cases[0] = laughs;
+	cases[2] = map;
+	cases[3] = value_new(a, VALUE_BYTES);
+	cases[3]->bytes = &zeros;
+	cases[4] = value_list(a, VALUE_LIST, TIMES);
+	for (int i = 0; i < TIMES; i++)
+		cases[4]->items[cases[4]->n++] = cases[3];
+	cases[5] = value_list(a, VALUE_LIST, TIMES);
+	for (int i = 0; i < TIMES; i++)
+		cases[5]->items[cases[5]->n++] = value_float(a, i);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_text_ struct text t = TEXT_INIT;
+		int r = value_to_json(cases[i], &style, &t, &err);
+
+		CHECK(r == 0 || r == -EMSGSIZE, "case %zu: %d %s", i, r, err.text);
+		CHECK(t.n > MOST && t.n < 3 * MOST, "case %zu: %zu bytes", i, t.n);
+		CHECK(!memmem(t.s, MOST, "\xef\xbf\xbd", 3), "case %zu: %.30s", i, t.s);
+	}
+	free(s);
+}
+
 /* Keys of keys of keys: the depth counts through them. */
 static void test_deep_keys(void)
 {
@@ -548,6 +595,7 @@ int main(void)
 	test_big_integers();
 	test_huge_integer();
 	test_limits();
+	test_beginning();
 	test_deep_keys();
 	test_big_bytes();
 	test_asking();
