@@ -11,9 +11,11 @@ SOURCE = {".c", ".h", ".py", ".sh"}
 
 
 def tracked():
-  r = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True)
-  if r.returncode == 0: return [f for f in r.stdout.decode().split("\0") if f and (TOP / f).is_file()]
-  return [str(p.relative_to(TOP)) for p in TOP.rglob("*") if p.is_file()]  # a source archive has no git
+  try: r = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True)
+  except FileNotFoundError: r = None
+  if r and r.returncode == 0: return [f for f in r.stdout.decode().split("\0") if f and (TOP / f).is_file()]
+  files = (p.relative_to(TOP) for p in TOP.rglob("*") if p.is_file())  # no git, or no checkout
+  return [str(f) for f in files if not f.parts[0].startswith(("build", ".git")) and "__pycache__" not in f.parts]
 
 
 def check(file, text):
