@@ -10,6 +10,7 @@
 #include "build.h"
 #include "checkpoint.h"
 #include "checkpoint-walk.h"
+#include "pickle.h"
 #include "torch.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
@@ -159,6 +160,19 @@ static int flatten(struct build *s, const struct pickled *p, const struct torch_
 	return within(r, err, p->path);
 }
 
+/* Compressed data that is damaged at its head is nothing that a container knows. */
+static int check_head(const struct pickled *p, struct range data, struct error *err)
+{
+	uint8_t first[1024];
+	size_t n;
+	int r = range_read(data, 0, sizeof first, first, &n, err);
+
+	if (r < 0)
+		return within(r, err, p->path);
+	return pickle_is(first, n) ? 0 : fail(err, EBADMSG, "%s: there is no pickle in it, or its "
+					      "compressed data is damaged", p->path);
+}
+
 int pickled_model(const struct bundle *b, const struct claim *c, struct model **ret,
 		  struct error *err)
 {
@@ -177,6 +191,8 @@ int pickled_model(const struct bundle *b, const struct claim *c, struct model **
 	p.a = s.a;
 	p.path = entry_path(b, p.e, s.a);
 	r = unpacked(p.e->data, p.path, b->arena, s.a, &data, err);
+	if (r == 0)
+		r = check_head(&p, data, err);
 	if (r == 0)
 		r = torch_load(s.a, data, 0, p.path, &storages, &g, err);
 	if (r == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pickle.c - pickles that are no checkpoint of torch.save(): modules, dicts of
  * NumPy arrays, scikit-learn's estimators */
+#include <string.h>
+
 #include "../joblib.h"
 #include "../pickle.h"
 #include "../pickled.h"
@@ -9,6 +11,11 @@
 static int pickle_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
+	static const char dcp[] = "torch.distributed.checkpoint.metadata";
+	const char *slash = strrchr(e->name, '/');
+
+	if (!strcmp(slash ? slash + 1 : e->name, ".metadata") && memmem(first, n, dcp, sizeof dcp - 1))
+		return 0; /* half of a checkpoint */
 	if (!pickle_is(first, n) || torch_legacy_is(first, n) || joblib_is(first, n))
 		return 0;
 	return pickled_claim(b, e, a, ret, err);

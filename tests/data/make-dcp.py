@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Make the folders of torch-dcp/: needs torch with gloo.  Damaged ones are the good one with its metadata changed."""
+import os, pathlib, pickle, shutil, tempfile, warnings
+
+warnings.filterwarnings("ignore")
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+HERE = pathlib.Path(__file__).parent / "torch-dcp"
+
+
+def rank_of_two(rank, init, folder):
+  from torch.distributed.device_mesh import init_device_mesh
+  from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+  dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+  mesh = init_device_mesh("cpu", (2,))
+  ramp = lambda *shape, dtype=torch.float32: torch.arange(torch.Size(shape).numel()).reshape(shape).to(dtype)
+  state = {"model": {"rows": distribute_tensor(ramp(5, 3), mesh, [Shard(0)]), "columns": distribute_tensor(ramp(3, 5, dtype=torch.bfloat16), mesh, [Shard(1)]),
+                     "copied": distribute_tensor(ramp(4, dtype=torch.int64), mesh, [Replicate()]), "plain": ramp(2, 2)},
+           "step": 7, "names": ["a", "b"]}
+  dcp.save(state, checkpoint_id=folder)
+  dist.destroy_process_group()
+
+
+def two_ranks(folder):
+  shutil.rmtree(folder, ignore_errors=True)
+  with tempfile.NamedTemporaryFile() as f:
+    torch.multiprocessing.spawn(rank_of_two, (f"file://{f.name}x", str(folder)), nprocs=2)
+
+
+def changed(name, change):
+  """The good folder with its metadata changed; change(metadata, folder)."""
+  d = HERE / name
+  shutil.rmtree(d, ignore_errors=True); shutil.copytree(HERE / "two-ranks", d)
+  m = pickle.loads((d / ".metadata").read_bytes())
+  change(m, d)
+  if (d / ".metadata").exists(): (d / ".metadata").write_bytes(pickle.dumps(m, 4))
+
+
+def infos(m, name): return [v for k, v in m.storage_data.items() if k.fqn == name]
+
+
+def main():
+  HERE.mkdir(exist_ok=True)
+  two_ranks(HERE / "two-ranks")
+  rows = lambda m: m.state_dict_metadata["model.rows"]
+  def no_place(m, d): [m.storage_data.pop(k) for k in list(m.storage_data) if k.fqn == "model.rows" and k.offset[0]]
+  def overlap(m, d): infos(m, "model.rows")[1].__dict__.update(infos(m, "model.rows")[0].__dict__); c = rows(m).chunks; c[1] = c[0]
+  changed("bad-chunk-missing", lambda m, d: rows(m).chunks.pop())
+  changed("bad-no-place", no_place)
+  changed("bad-overlap", overlap)
+  changed("bad-file-missing", lambda m, d: (d / "__1_0.distcp").unlink())
+  changed("bad-no-metadata", lambda m, d: (d / ".metadata").unlink())
+  changed("bad-path", lambda m, d: setattr(infos(m, "model.rows")[0], "relative_path", "../two-ranks/__0_0.distcp"))
+  changed("bad-length", lambda m, d: setattr(infos(m, "model.rows")[0], "length", 1 << 40))
+  changed("bad-offset", lambda m, d: setattr(infos(m, "model.rows")[0], "offset", 3))
+  changed("bad-shape", lambda m, d: setattr(rows(m).chunks[0], "sizes", torch.Size((2, 3))))
+  changed("bad-outside", lambda m, d: setattr(rows(m), "size", torch.Size((4, 3))))
+  changed("bad-size-huge", lambda m, d: setattr(rows(m), "size", torch.Size((2**62, 2**62))))
+  changed("bad-dtype", lambda m, d: setattr(rows(m).properties, "dtype", torch.int32))
+  changed("bad-transform", lambda m, d: setattr(infos(m, "model.rows")[0], "transform_descriptors", ["stream.zstd"]))
+  changed("bad-record", lambda m, d: m.__dict__.pop("storage_data"))
+
+
+if __name__ == "__main__":
+  main()
