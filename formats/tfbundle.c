@@ -220,7 +220,7 @@ static int sliced_bytes(struct arena *a, struct open *o, const struct tfindex_en
 	if (r < 0)
 		return r;
 	r = make_tiles(a, &t, ret, err);
-	return r < 0 ? within(r, err, e->key) : 0;
+	return r < 0 ? within(r, err, arena_printf(a, "tensor '%s'", e->key)) : 0;
 }
 
 /* ---- the object graph ---- */

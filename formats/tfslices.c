@@ -290,7 +290,9 @@ static int one_slice(struct reader *x, const struct variable *v, const struct sl
 		return fail(err, EBADMSG, "variable '%s' has a slice without data", v->name);
 	pb_open(&x->file, s->proto, &m);
 	r = tf_proto_read(m, &p, err);
-	return r < 0 ? r : tf_proto_set(x->s->a, &p, v->type, true, t, why, err);
+	if (r < 0)
+		return within(r, err, arena_printf(x->scratch, "variable '%s'", v->name));
+	return tf_proto_set(x->s->a, &p, v->type, true, t, why, err);
 }
 
 static int all_slices(struct reader *x, const struct variable *v, const struct slice *s, size_t n,
@@ -321,7 +323,7 @@ static int all_slices(struct reader *x, const struct variable *v, const struct s
 		return r;
 	r = make_tiles(x->s->a, &ti, &t->data, err);
 	t->dtype = t->stored = v->type->dtype;
-	return r < 0 ? within(r, err, v->name) : 1;
+	return r < 0 ? within(r, err, arena_printf(x->scratch, "variable '%s'", v->name)) : 1;
 }
 
 /* v is what the slices s [n] say. */

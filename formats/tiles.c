@@ -337,9 +337,16 @@ static struct range few(struct arena *a, const struct plan *p, size_t n)
 						  range_sub(q->data, j * size, size) };
 	}
 	qsort(runs, k, sizeof *runs, by_place);
-	for (size_t i = 0; i < k; i++)
-		parts[i] = runs[i].data;
-	return k == 1 ? parts[0] : make_cat(a, parts, k);
+	n = 0;
+	for (size_t i = 0; i < k; i++) {
+		struct range *last = n ? &parts[n - 1] : NULL, r = runs[i].data;
+
+		if (last && last->blob == r.blob && last->offset + last->size == r.offset)
+			last->size += r.size; /* it goes on where it left off */
+		else
+			parts[n++] = r;
+	}
+	return n == 1 ? parts[0] : make_cat(a, parts, n);
 }
 
 static struct range many(struct arena *a, const struct plan *p, uint64_t size)

@@ -3,7 +3,7 @@
 #
 # Sourced by scripts that have set -e and $top.
 
-BUILD_PACKAGES="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 zlib1g-dev libzstd-dev liblzma-dev libbz2-dev liblz4-dev libxxhash-dev libhdf5-dev libaec-dev liblzf-dev"
+BUILD_PACKAGES="gcc libc6-dev pkg-config meson ninja-build libfuse3-dev fuse3 zlib1g-dev libzstd-dev liblzma-dev libbz2-dev liblz4-dev libsnappy-dev libxxhash-dev libhdf5-dev libaec-dev liblzf-dev"
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

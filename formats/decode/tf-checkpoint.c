@@ -195,15 +195,15 @@ static int table_names(const struct bundle *b, const struct entry *e, struct are
 	if (i && bundle_find(b, arena_printf(a, "%.*s-00000-of-%05u", (int)k, e->name, n) ?: ""))
 		return 0;
 	if (i || !n)
-		return fail(err, ENOENT, "%s: table %u of %u of a checkpoint, the first is missing", e->name,
-			    i + 1, n);
+		return fail(err, ENOENT, "%s: table %u of %u of a checkpoint, the first is missing",
+			    entry_path(b, e, a), i + 1, n);
 	if (tfbundle_name(a, e->name, names) < 0)
 		return tf_no_memory(e, err);
 	for (i = 1; i < n; i++) {
 		const char *name = arena_printf(a, "%.*s-%05u-of-%05u", (int)k, e->name, i, n);
 
 		if (name && !bundle_find(b, name))
-			return fail(err, ENOENT, "%s: the table '%s' is missing", e->name, name);
+			return fail(err, ENOENT, "%s: the table '%s' is missing", entry_path(b, e, a), name);
 		if (!name || tfbundle_name(a, name, names) < 0)
 			return tf_no_memory(e, err);
 	}

@@ -87,12 +87,13 @@ static int constant(struct graph *g, const char *name, const struct pb *proto, s
 		return -ENOMEM;
 	t->name = name;
 	r = tf_proto_read(*proto, &p, err);
-	if (r >= 0)
-		r = tf_shape_set(g->s.a, &p.shape, t, err);
+	if (r < 0)
+		return within(r, err, name);
+	r = tf_shape_set(g->s.a, &p.shape, t, err);
 	if (r >= 0)
 		r = tf_proto_set(g->s.a, &p, tf_type(p.type), false, t, &why, err);
 	if (r)
-		return r < 0 ? within(r, err, name) : 0;
+		return r;
 	g->s.n--;
 	if (build_note(&g->s, "'%s' %s", name, why ? why : "cannot be shown") < 0)
 		return no_memory(err);

@@ -716,7 +716,7 @@ static int tfjs_decode(const struct bundle *b, const struct claim *c, struct mod
 
 static bool holds(const uint8_t *first, size_t n, const char *word)
 {
-	return memmem(first, n, word, strlen(word)) != NULL;
+	return first && memmem(first, n, word, strlen(word));
 }
 
 /* Does it begin as a model.json, or as a manifest of its own? */

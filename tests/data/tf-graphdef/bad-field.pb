@@ -1,0 +1,7 @@
+
+
+xPlaceholder
+/
+cConst*
+dtype0*
+valueB:

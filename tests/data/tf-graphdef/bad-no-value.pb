@@ -1,0 +1,6 @@
+
+
+xPlaceholder
+
+
+cConst
