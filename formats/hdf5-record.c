@@ -108,7 +108,7 @@ static int frame_next(struct listener *s, struct bytes *b, struct error *err)
 		if (r <= 0)
 			return r;
 	}
-	*b = bytes_of(s->frame, n);
+	*b = bytes_of(n ? s->frame : (const uint8_t *)"", n);
 	return head[4];
 }
 
