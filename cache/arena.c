@@ -39,6 +39,7 @@ struct arena {
 	atomic_size_t count;
 	struct chunk *chunks;
 	char *next, *end;
+	bool fresh; /* next to end is mmap's: zeros, and not in memory yet */
 	size_t bytes, limit;
 	struct deferred *deferred;
 	_Alignas(ALIGN) char first[FIRST];
@@ -54,6 +55,7 @@ struct arena *arena_new(void)
 	a->chunks = NULL;
 	a->next = a->first;
 	a->end = a->first + FIRST;
+	a->fresh = false;
 	a->bytes = sizeof *a;
 	a->limit = 0;
 	a->deferred = NULL;
@@ -117,6 +119,12 @@ static struct chunk *chunk_new(struct arena *a, size_t size)
 	return c;
 }
 
+/* What mmap gave is not touched: a table may be made larger than what is filled. */
+static void *zeroed(void *p, size_t size, bool fresh)
+{
+	return fresh ? p : memset(p, 0, size);
+}
+
 /* Memory of the list's order: a chunk made for one large object goes behind
  * the current one, whose rest stays in use. */
 static void *alloc_slow(struct arena *a, size_t size)
@@ -130,13 +138,14 @@ static void *alloc_slow(struct arena *a, size_t size)
 	if (a->chunks && (size_t)(a->end - a->next) > (size_t)((char *)c + c->size - start) - size) {
 		c->older = a->chunks->older;
 		a->chunks->older = c;
-		return start;
+		return zeroed(start, size, c->size >= MAPPED);
 	}
 	c->older = a->chunks;
 	a->chunks = c;
 	a->next = start + size;
 	a->end = (char *)c + c->size;
-	return start;
+	a->fresh = c->size >= MAPPED;
+	return zeroed(start, size, a->fresh);
 }
 
 void *arena_alloc(struct arena *a, size_t size)
@@ -149,10 +158,9 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (size <= (size_t)(a->end - a->next)) {
 		p = a->next;
 		a->next += size;
-	} else {
-		p = alloc_slow(a, size);
+		return zeroed(p, size, a->fresh);
 	}
-	return p ? memset(p, 0, size) : NULL;
+	return alloc_slow(a, size);
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size)
@@ -189,6 +197,15 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	(void)vsnprintf(p, (size_t)n + 1, format, ap);
 	va_end(ap);
 	return p;
+}
+
+void arena_forget(void *p, size_t n)
+{
+	uintptr_t from = ((uintptr_t)p + 4095) & ~(uintptr_t)4095;
+	uintptr_t to = ((uintptr_t)p + n) & ~(uintptr_t)4095;
+
+	if (n >= MAPPED && from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED); /* else it stays */
 }
 
 void *arena_grow(struct arena *a, void *old, size_t *cap, size_t need, size_t size)

@@ -43,6 +43,9 @@ char *arena_printf(struct arena *a, const char *format, ...);
 void *arena_grow(struct arena *a, void *old, size_t *cap, size_t need, size_t size);
 /* a takes a count on older and drops it when it goes.  0 or -ENOMEM. */
 int arena_hold(struct arena *a, struct arena *older);
+/* p [n] is not looked at any more: its whole pages go back to the system at
+ * once.  For large things only: it may hold zeros afterwards. */
+void arena_forget(void *p, size_t n);
 /* Call fn(arg) when the arena goes, last deferred first (close an fd).
  * 0 or -ENOMEM (then fn was not taken: call it yourself). */
 int arena_defer(struct arena *a, void (*fn)(void *), void *arg);

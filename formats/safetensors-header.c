@@ -17,19 +17,30 @@
 #include "../cache/json.h"
 #include "../cache/text.h"
 
-enum { HEADER_MAX = 100000000, DIMS_MAX = 255 };
+enum {
+	HEADER_MAX = 100000000,
+	DIMS_MAX = 255,
+	LARGE = 4 << 20, /* bytes of a header that are counted first, and let go of as they are read */
+};
+
+struct slot {
+	uint32_t hash;  /* half of it: most other names are told by it */
+	uint32_t entry; /* number in found, and one; 0: free */
+};
 
 /* The file that is being read. */
 struct reader {
 	const char *path;       /* of the file, for sentences */
 	struct range data;      /* the file */
 	uint64_t start;         /* 8 + N */
+	char *text;             /* of the header */
+	size_t forgotten;       /* bytes of text that were given back */
 	struct arena *a, *scratch;
 	struct json j;
 	struct text name;       /* of the entry that is being read */
 	struct safetensors_tensor *found;
 	size_t n, cap;
-	uint32_t *table;        /* names by hash: number in found, and one; 0: free */
+	struct slot *table;     /* names by hash */
 	size_t slots;           /* a power of two; 0 before the first */
 	struct safetensors_pair *pairs;
 	size_t n_pairs, pairs_cap;
@@ -39,6 +50,11 @@ struct reader {
 static int no_memory(const char *path, struct error *err)
 {
 	return fail(err, ENOMEM, "%s: no memory for its header", path);
+}
+
+static int too_many(const char *path, struct error *err)
+{
+	return fail(err, EOPNOTSUPP, "%s: more than 1,000,000 tensors", path);
 }
 
 static int shown(size_t n)
@@ -278,28 +294,35 @@ static int read_array(struct reader *h, struct safetensors_tensor *f, uint64_t s
 
 /* ---- entries ---- */
 
-/* The slot of a name: where it is, or the free one where it belongs. */
-static uint32_t *table_slot(const struct reader *h, const char *name, size_t n)
+/* The slot of a name: where it is, or the free one where it belongs.  name NULL:
+ * one that is not there. */
+static struct slot *table_slot(const struct reader *h, const char *name, uint32_t hash)
 {
-	size_t i = hash_memory(name, n).lo & (h->slots - 1);
+	size_t i = hash & (h->slots - 1);
 
-	while (h->table[i] && strcmp(h->found[h->table[i] - 1].name, name))
+	while (h->table[i].entry && (!name || h->table[i].hash != hash ||
+				     strcmp(h->found[h->table[i].entry - 1].name, name) != 0))
 		i = (i + 1) & (h->slots - 1);
 	return &h->table[i];
 }
 
-static int table_grow(struct reader *h, struct error *err)
+/* Room for one more name, and for `expected` of them. */
+static int table_grow(struct reader *h, size_t expected, struct error *err)
 {
-	size_t slots = h->slots ? 2 * h->slots : 256;
+	struct slot *old = h->table;
+	size_t n = h->slots, slots = n ? n : 256;
 
-	if (h->n < h->slots / 2)
+	while (slots / 2 <= (h->n > expected ? h->n : expected))
+		slots *= 2;
+	if (slots == n)
 		return 0;
 	h->table = arena_array(h->scratch, slots, sizeof *h->table);
 	if (!h->table)
 		return no_memory(h->path, err);
 	h->slots = slots;
-	for (size_t i = 0; i < h->n; i++)
-		*table_slot(h, h->found[i].name, strlen(h->found[i].name)) = (uint32_t)i + 1;
+	for (size_t i = 0; i < n; i++)
+		if (old[i].entry)
+			*table_slot(h, NULL, old[i].hash) = old[i];
 	return 0;
 }
 
@@ -323,16 +346,18 @@ static int add(struct reader *h, struct safetensors_tensor *f, const uint64_t *s
 	       struct error *err)
 {
 	struct safetensors_tensor *list;
-	uint32_t *slot;
+	struct slot *slot;
+	uint32_t hash;
 	int r;
 
 	if (h->n == SAFETENSORS_TENSORS_MAX)
-		return fail(err, EOPNOTSUPP, "%s: more than 1,000,000 tensors", h->path);
-	r = table_grow(h, err);
+		return too_many(h->path, err);
+	r = table_grow(h, 0, err);
 	if (r < 0)
 		return r;
-	slot = table_slot(h, h->name.s, h->name.n);
-	if (*slot)
+	hash = (uint32_t)hash_memory(h->name.s, h->name.n).lo;
+	slot = table_slot(h, h->name.s, hash);
+	if (slot->entry)
 		return bad(h, err, "the name is there twice");
 	list = arena_grow(h->scratch, h->found, &h->cap, h->n + 1, sizeof *list);
 	if (!list)
@@ -343,7 +368,7 @@ static int add(struct reader *h, struct safetensors_tensor *f, const uint64_t *s
 		return r;
 	f->order = (uint32_t)h->n;
 	list[h->n++] = *f;
-	*slot = (uint32_t)h->n;
+	*slot = (struct slot){ hash, (uint32_t)h->n };
 	return 0;
 }
 
@@ -536,6 +561,17 @@ static int check_cover(struct reader *h, struct error *err)
 	return 0;
 }
 
+/* What has been read of a large text is not needed any more. */
+static void forget_read(struct reader *h)
+{
+	size_t at = json_at(&h->j);
+
+	if (at - h->forgotten < LARGE)
+		return;
+	arena_forget(h->text + h->forgotten, at - h->forgotten);
+	h->forgotten = at;
+}
+
 static int parse(struct reader *h, struct error *err)
 {
 	int r = next(h, err);
@@ -552,32 +588,65 @@ static int parse(struct reader *h, struct error *err)
 		r = json_is(&h->j, "__metadata__") ? read_metadata(h, err) : read_tensor(h, err);
 		if (r < 0)
 			return r;
+		forget_read(h);
 	}
 	if (r >= 0)
 		r = next(h, err); /* nothing but white space may follow: JSON_END or a sentence */
 	return r < 0 ? r : 0;
 }
 
+/* How many tensors a large header speaks of, before there is memory for them:
+ * nearly every one says "data_offsets" once. */
+static int expect(struct reader *h, uint64_t header, struct error *err)
+{
+	static const char word[] = "\"data_offsets\"";
+	enum { PIECE = 256 << 10, WORD = sizeof word - 1 };
+	_cleanup_free_ char *buf = header < LARGE ? NULL : malloc(WORD - 1 + PIECE);
+	size_t kept = 0, count = 0, n;
+	const char *p, *end;
+	int r;
+
+	if (header < LARGE)
+		return 0;
+	if (!buf)
+		return no_memory(h->path, err);
+	for (uint64_t at = 0; at < header; at += n) {
+		n = header - at < PIECE ? (size_t)(header - at) : PIECE;
+		r = range_read_all(h->data, 8 + at, n, buf + kept, err);
+		if (r < 0)
+			return r;
+		end = buf + kept + n;
+		for (p = buf; (p = memmem(p, (size_t)(end - p), word, WORD)); p += WORD)
+			count++;
+		if (count > SAFETENSORS_TENSORS_MAX)
+			return too_many(h->path, err);
+		kept = (size_t)(end - buf) < WORD - 1 ? (size_t)(end - buf) : WORD - 1;
+		memmove(buf, end - kept, kept); /* the word may go on in the next piece */
+	}
+	h->found = arena_grow(h->scratch, NULL, &h->cap, count + 1, sizeof *h->found);
+	return h->found ? table_grow(h, count, err) : no_memory(h->path, err);
+}
+
 /* The N bytes of the header, in the scratch arena. */
-static int read_text(struct reader *h, const char **ret, uint64_t *ret_n, struct error *err)
+static int read_text(struct reader *h, uint64_t *ret_n, struct error *err)
 {
 	uint8_t first[SAFETENSORS_FIRST];
 	uint64_t header = 0;
 	size_t n = 0;
-	char *text;
 	int r = range_read(h->data, 0, sizeof first, first, &n, err);
 
 	if (r >= 0)
 		r = safetensors_check_first(h->path, h->data.size, first, n, &header, err);
+	if (r >= 0)
+		r = expect(h, header, err);
 	if (r < 0)
 		return r;
-	text = arena_alloc(h->scratch, (size_t)header);
-	if (!text)
+	h->text = arena_alloc(h->scratch, (size_t)header);
+	if (!h->text)
 		return no_memory(h->path, err);
-	r = range_read_all(h->data, 8, (size_t)header, text, err);
+	r = range_read_all(h->data, 8, (size_t)header, h->text, err);
 	if (r < 0)
 		return r;
-	*ret = text;
 	*ret_n = header;
 	return 0;
 }
@@ -595,14 +664,13 @@ int safetensors_header_read(struct range data, const char *path, struct arena *a
 	__attribute__((cleanup(reader_release))) struct reader h = {
 		.path = path, .data = data, .a = a, .scratch = scratch,
 	};
-	const char *text;
 	uint64_t n;
-	int r = read_text(&h, &text, &n, err);
+	int r = read_text(&h, &n, err);
 
 	if (r < 0)
 		return r;
 	h.start = n + 8;
-	json_init(&h.j, text, (size_t)n);
+	json_init(&h.j, h.text, (size_t)n);
 	r = parse(&h, err);
 	if (r < 0)
 		return r;

@@ -168,7 +168,9 @@ static int safetensors_add_tensors(struct gathered *g, const struct entry *e,
 				   struct error *err)
 {
 	size_t n = g->n + h->n;
-	struct tensor *list = arena_grow(g->scratch, g->tensors, &g->cap, n, sizeof *list);
+	bool lone = g->origin->n == 1; /* then it is the model's list at once */
+	struct tensor *list = lone ? arena_array(g->a, n ? n : 1, sizeof *list)
+				   : arena_grow(g->scratch, g->tensors, &g->cap, n, sizeof *list);
 	uint32_t *in = arena_grow(g->scratch, g->in_file, &g->files_cap, n, sizeof *in);
 
 	if (n > SAFETENSORS_TENSORS_MAX)
@@ -248,12 +250,14 @@ static int safetensors_read_files(struct gathered *g, const struct entry *head, 
 static int safetensors_finish(struct gathered *g, struct model **ret, struct error *err)
 {
 	struct model *m = arena_alloc(g->a, sizeof *m);
-	struct tensor *tensors = arena_array(g->a, g->n ? g->n : 1, sizeof *tensors);
+	bool lone = g->origin->n == 1;
+	struct tensor *tensors = lone ? g->tensors
+				      : arena_array(g->a, g->n ? g->n : 1, sizeof *tensors);
 	const char **heads = arena_array(g->a, g->origin->n ? g->origin->n : 1, sizeof *heads);
 
 	if (!m || !tensors || !heads)
 		return safetensors_no_memory(g->b->path, err);
-	if (g->n)
+	if (g->n && !lone)
 		memcpy(tensors, g->tensors, g->n * sizeof *tensors);
 	for (size_t i = 0; i < g->origin->n; i++)
 		heads[i] = g->origin->files[i].entry->name;

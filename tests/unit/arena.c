@@ -62,6 +62,27 @@ static void test_memory(void)
 	arena_put(a);
 }
 
+/* Memory is zeros wherever it comes from, and what is forgotten costs nothing. */
+static void test_zeros(void)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	static const size_t sizes[] = { 1, 400, 5000, 70000, 100, 1 << 20, 16, 3 << 20, 200000 };
+
+	for (size_t i = 0; i < 20 * sizeof sizes / sizeof *sizes; i++) {
+		size_t n = sizes[i % (sizeof sizes / sizeof *sizes)], k = 0;
+		char *p = arena_alloc(a, n);
+
+		if (!CHECK(p, "no memory"))
+			return;
+		while (k < n && !p[k])
+			k++;
+		CHECK(k == n, "%zu bytes: byte %zu is %d", n, k, p[k]);
+		memset(p, 'x', n);
+		arena_forget(p + 1, n - 1);
+		CHECK(*p == 'x' && (n < 2 || n > 4096 || p[n - 1] == 'x'), "%zu: neighbours", n);
+	}
+}
+
 static void count(void *arg)
 {
 	__atomic_add_fetch((int *)arg, 1, __ATOMIC_RELAXED);
@@ -83,6 +104,7 @@ int main(void)
 {
 	test_order();
 	test_memory();
+	test_zeros();
 	test_pool();
 	return check_done();
 }

@@ -6,6 +6,7 @@
 #include "../../cache/arena.h"
 #include "../../cache/bytes.h"
 #include "../../cache/make.h"
+#include "../../cache/text.h"
 #include "../../formats/decoder.h"
 #include "check.h"
 
@@ -282,10 +283,54 @@ static void test_truncated(void)
 	}
 }
 
+/* A header that is counted before it is read and given back while it is: what is
+ * found is the same, whichever form the entries have. */
+static void test_large(bool arrays, bool twice)
+{
+	enum { MANY = 80000, HEADER_ROOM = 8 };
+	struct text t = { 0 };
+	struct model *m = NULL;
+	struct bundle *b;
+	struct error err;
+	const char *got;
+
+	text_add(&t, "\0\0\0\0\0\0\0", HEADER_ROOM);
+	text_char(&t, '{');
+	for (int i = 0; i < MANY; i++) {
+		int name = twice && i == MANY - 1 ? 7 : i;
+
+		text_printf(&t, arrays ? "%s\"layer.%d.a.name.that.is.long.enough.for.it\":[\"U8\",[1],"
+			    "[%d,%d]]" : "%s\"layer.%d\":{\"dtype\":\"U8\",\"shape\":[1],"
+			    "\"data_offsets\":[%d,%d]}", i ? "," : "", name, i, i + 1);
+	}
+	text_char(&t, '}');
+	put_le((uint8_t *)t.s, t.n - HEADER_ROOM, 8);
+	CHECK(t.n > 4 << 20, "not large: %zu", t.n);
+	for (int i = 0; i < MANY; i++)
+		text_char(&t, 'x');
+	b = file_of((const uint8_t *)t.s, t.n);
+	got = read_file(b, &m, &err);
+	if (twice)
+		CHECK(got && strstr(got, "tensor 'layer.7") && strstr(got, "there twice"), "%s",
+		      got ? got : "(it is read)");
+	else if (CHECK(!got && m && m->n == MANY, "%s", got ? got : "wrong number"))
+		for (int i = 0; i < MANY; i++)
+			CHECK(atoll(m->tensors[i].name + 6) == i && m->tensors[i].ndim == 1 &&
+			      m->tensors[i].data.offset == t.n - (size_t)(MANY - i), "tensor %d", i);
+	if (m)
+		arena_put(m->arena);
+	arena_put(b->arena);
+	text_release(&t);
+}
+
 int main(void)
 {
 	test_rows();
 	test_sizes();
 	test_truncated();
+	test_large(false, false);
+	test_large(true, false);
+	test_large(false, true);
+	test_large(true, true);
 	return check_done();
 }
