@@ -266,6 +266,19 @@ const struct source *range_source(struct range r)
 	return p.source;
 }
 
+void local_idle(struct range r)
+{
+	struct local *l;
+	int fd;
+
+	if (!r.blob || r.blob->ops != &local_ops)
+		return;
+	l = (struct local *)(uintptr_t)r.blob;
+	fd = atomic_exchange(&l->fd, -1);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 /* ---- making one ---- */
 
 struct range local_listed(struct arena *a, int dirfd, const char *name, const char *path,

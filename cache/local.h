@@ -47,5 +47,8 @@ int source_replaced(const struct source *s);
 /* Call fn(ctx, sentence) once for each source that is found changed, from the
  * thread that found it; one callback for the process, set before threads start. */
 void source_on_change(void (*fn)(void *ctx, const char *sentence), void *ctx);
+/* A file that was looked at and may not be wanted again: its descriptor is closed,
+ * the next read opens it anew.  Only while one thread knows of it. */
+void local_idle(struct range r);
 /* Bytes read from local files so far by this process, for stats and tests. */
 uint64_t local_bytes_read(void);

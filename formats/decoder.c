@@ -11,6 +11,7 @@
 
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
+#include "../cache/local.h"
 #include "../cache/text.h"
 #include "join.h"
 
@@ -25,7 +26,14 @@ const struct decoder *const decoders[] = {
 	NULL,
 };
 
-enum { SOURCE_DEPTH = 4, FIRST = 4096, NAMES_MAX = 1000000 };
+enum {
+	SOURCE_DEPTH = 4,
+	FIRST = 4096,
+	NAMES_MAX = 1000000,
+	OPEN_MAX = 500, /* files that stay open though they are no models: replaced by
+			 * another, they are still served as they were */
+	REFUSALS_MAX = 1000,
+};
 
 const struct decoder *decoder_find(const char *name)
 {
@@ -127,6 +135,8 @@ struct search {
 	size_t n, cap;
 	struct refusal *refusals;
 	size_t n_refusals, refusals_cap;
+	size_t unsaid; /* refusals over REFUSALS_MAX */
+	size_t idle;  /* entries that were looked at for nothing */
 	bool *part;   /* [b->n] the entry is part of a claim whose head is another */
 };
 
@@ -138,9 +148,13 @@ static int search_no_memory(const struct search *s, struct error *err)
 static int search_refuse(struct search *s, const struct entry *e, const struct error *why,
 			 struct error *err)
 {
-	struct refusal *list = arena_grow(s->a, s->refusals, &s->refusals_cap, s->n_refusals + 1,
-					  sizeof *list);
+	struct refusal *list;
 
+	if (s->n_refusals == REFUSALS_MAX) {
+		s->unsaid++;
+		return 0;
+	}
+	list = arena_grow(s->a, s->refusals, &s->refusals_cap, s->n_refusals + 1, sizeof *list);
 	if (!list)
 		return search_no_memory(s, err);
 	s->refusals = list;
@@ -182,9 +196,10 @@ static bool search_is_lfs(const uint8_t *first, size_t n)
 	return n >= sizeof head - 1 && !memcmp(first, head, sizeof head - 1);
 }
 
-/* What the decoders say of an entry whose first bytes are first [n]. */
+/* What the decoders say of an entry whose first bytes are first [n].  1: it is a
+ * model, which lies in a; 0. */
 static int search_ask(struct search *s, const struct entry *e, const uint8_t *first, size_t n,
-		      struct error *err)
+		      struct arena *a, struct error *err)
 {
 	const struct decoder *found = NULL;
 	struct error refused = { 0 }, why = { 0 };
@@ -198,7 +213,7 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 			continue;
 		other = (struct claim){ .decoder = d };
 		why = (struct error){ 0 };
-		r = d->claim(s->b, e, first, n, s->a, &other, &why);
+		r = d->claim(s->b, e, first, n, a, &other, &why);
 		if (r == -ENOMEM)
 			return search_no_memory(s, err);
 		if (r < 0 && !refused.code) {
@@ -213,7 +228,7 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 		}
 	}
 	if (found)
-		return search_add(s, e, &c, err);
+		return search_add(s, e, &c, err) < 0 ? -ENOMEM : 1;
 	if (search_is_lfs(first, n))
 		(void)fail(&refused, EBADMSG, "%s: a Git LFS pointer, the file itself was not "
 			   "fetched (git lfs pull does that)", entry_path(s->b, e, s->a));
@@ -221,10 +236,10 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 }
 
 /* A shard beside its index is no model of its own, not even where the index is bad. */
-static bool search_has_index(struct search *s, const char *name)
+static bool search_has_index(struct search *s, const char *name, struct arena *a)
 {
 	const char *names[2];
-	size_t n = search_indexes(s->a, name, names);
+	size_t n = search_indexes(a, name, names);
 
 	for (size_t i = 0; i < n; i++)
 		if (bundle_find(s->b, names[i]))
@@ -233,7 +248,7 @@ static bool search_has_index(struct search *s, const char *name)
 }
 
 /* Is the entry, by its name, a part of another that is there? */
-static bool search_has_whole(struct search *s, const struct entry *e)
+static bool search_has_whole(struct search *s, const struct entry *e, struct arena *a)
 {
 	const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
 
@@ -243,10 +258,10 @@ static bool search_has_whole(struct search *s, const struct entry *e)
 
 		if (!d->whole || (s->format && s->format != d))
 			continue;
-		whole = d->whole(base, s->a);
+		whole = d->whole(base, a);
 		if (!whole || !strcmp(whole, base))
 			continue;
-		name = arena_printf(s->a, "%.*s%s", (int)(base - e->name), e->name, whole);
+		name = arena_printf(a, "%.*s%s", (int)(base - e->name), e->name, whole);
 		if (name && bundle_find(s->b, name))
 			return true;
 	}
@@ -255,18 +270,26 @@ static bool search_has_whole(struct search *s, const struct entry *e)
 
 static int search_entry(struct search *s, const struct entry *e, struct error *err)
 {
+	_cleanup_arena_ struct arena *a = arena_new(); /* kept where a model is found */
 	uint8_t first[FIRST];
 	struct error why = { 0 };
 	size_t n = 0;
 	int r;
 
-	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name) ||
-	    search_has_whole(s, e))
+	if (!a)
+		return search_no_memory(s, err);
+	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name, a) ||
+	    search_has_whole(s, e, a))
 		return 0;
 	r = range_read(e->data, 0, sizeof first, first, &n, &why);
 	if (r == -ENOMEM)
 		return search_no_memory(s, err);
-	return r < 0 ? search_refuse(s, e, &why, err) : search_ask(s, e, first, n, err);
+	r = r < 0 ? search_refuse(s, e, &why, err) : search_ask(s, e, first, n, a, err);
+	if (r > 0)
+		return arena_hold(s->a, a) < 0 ? search_no_memory(s, err) : 0;
+	if (s->idle++ >= OPEN_MAX)
+		local_idle(e->data);
+	return r;
 }
 
 /* Drop claims on entries that turned out to be part of another, and what was
@@ -361,6 +384,9 @@ int claims_find(const struct bundle *b, const char *format, struct arena *a,
 	if (r < 0)
 		return r;
 	search_dedupe(&s);
+	if (s.unsaid && s.n_refusals) /* the last stands for the rest */
+		(void)fail(&s.refusals[s.n_refusals - 1].error, EBADMSG, "%s: %zu more files "
+			   "that are damaged or not known", b->path, s.unsaid + 1);
 	if (s.n)
 		qsort(s.claims, s.n, sizeof *s.claims, search_compare);
 	r = search_join(&s, err);

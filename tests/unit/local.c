@@ -345,6 +345,31 @@ static void clean(void)
 	CHECK(rmdir(folder) == 0, "%s is not empty", folder);
 }
 
+/* Put aside, a file is read as before, by a new descriptor. */
+static void test_idle(void)
+{
+	struct arena *a = arena_new();
+	char buf[100];
+	struct place p;
+	struct range r;
+	struct error err = { 0 };
+
+	write_file("idle", "before", O_TRUNC);
+	r = must(a, "idle", false);
+	CHECK(range_place(r, 0, &p) == 1 && fcntl(p.fd, F_GETFD) >= 0, "not open");
+	local_idle(r);
+	local_idle(r);
+	local_idle((struct range){ 0 });
+	CHECK(fcntl(p.fd, F_GETFD) < 0, "still open");
+	CHECK(read_text(r, buf, &err) == 0 && !strcmp(buf, "before"), "%s", err.text);
+	local_idle(r);
+	CHECK(unlink(path_of("idle")) == 0);
+	write_file("idle", "behind", O_TRUNC);
+	CHECK(read_text(r, buf, &err) == -ESTALE, "another file is read");
+	CHECK(unlink(path_of("idle")) == 0);
+	arena_put(a);
+}
+
 int main(void)
 {
 	if (!CHECK(mkdtemp(folder) != NULL))
@@ -357,6 +382,7 @@ int main(void)
 		test_change(&changes[i]);
 	test_truncated();
 	test_lazy_replaced();
+	test_idle();
 	test_threads();
 	test_limit();
 	clean();
