@@ -648,7 +648,7 @@ static void test_laughs(void)
 	}
 	text_char(&t, '.');
 	CHECK(load(&t, &err, &memory) == -EBADMSG, "ten to the power of thirty");
-	CHECK(!strcmp(err.text, "the object graph has more than 8000000 values, at most that are "
+	CHECK(!strcmp(err.text, "the object graph has more than 4000000 values, at most that are "
 			      "shown"), "%s", err.text);
 	CHECK(memory < 1 << 20, "%zu bytes", memory);
 }
