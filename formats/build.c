@@ -10,6 +10,8 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 
+enum { NOTES_MAX = 1000 };
+
 static int no_memory(struct error *err)
 {
 	return fail(err, ENOMEM, "no memory for the model");
@@ -60,15 +62,20 @@ struct tensor *build_tensor(struct build *s, struct error *err)
 
 int build_note(struct build *s, const char *format, ...)
 {
-	const char **notes = arena_grow(s->a, s->notes, &s->notes_cap, s->n_notes + 1, sizeof *notes);
+	const char **notes;
 	char text[500];
 	va_list ap;
 
+	if (s->n_notes == NOTES_MAX)
+		return 0;
+	notes = arena_grow(s->a, s->notes, &s->notes_cap, s->n_notes + 1, sizeof *notes);
 	if (!notes)
 		return -ENOMEM;
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
+	if (s->n_notes == NOTES_MAX - 1)
+		(void)snprintf(text, sizeof text, "more is not shown than is listed here");
 	s->notes = notes;
 	notes[s->n_notes] = arena_string(s->a, text, strlen(text));
 	if (!notes[s->n_notes])

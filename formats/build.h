@@ -27,7 +27,8 @@ void build_drop(struct build *s);
 
 /* One more tensor, zeroed: valid until the next.  NULL and a sentence: no memory. */
 struct tensor *build_tensor(struct build *s, struct error *err);
-/* A sentence about what is in the file and not shown. 0 or -ENOMEM. */
+/* A sentence about what is in the file and not shown; after 1,000 of them no
+ * more are kept. 0 or -ENOMEM. */
 __attribute__((format(printf, 2, 3)))
 int build_note(struct build *s, const char *format, ...);
 /* A companion file made of `data` (a config, a vocabulary). 0 or -ENOMEM. */

@@ -526,6 +526,32 @@ static int source_beside(const char *where, const char *format, struct opened *o
 	return 0;
 }
 
+/* Does a model in o, which is one file, have parts beside it? */
+static bool source_needs_folder(const struct opened *o)
+{
+	for (size_t i = 0; i < o->claims.n && !o->bundle->folder; i++)
+		for (size_t k = 0; k < o->claims.claims[i].n; k++)
+			if (!bundle_find(o->bundle, o->claims.claims[i].names[k]))
+				return true;
+	return false;
+}
+
+/* o with its folder in place of the file: its parts are there. */
+static int source_with_folder(const char *where, const char *format, struct opened *o, struct error *err)
+{
+	const char *slash = strrchr(where, '/');
+	const char *folder = slash ? arena_string(o->arena, where, (size_t)(slash + 1 - where)) : "./";
+	struct opened found = { .arena = o->arena };
+	int r;
+
+	if (!folder)
+		return fail(err, ENOMEM, "%s: no memory", where);
+	r = source_part(folder, slash ? slash + 1 : where, format, &found, err);
+	if (r > 0)
+		*o = found;
+	return r;
+}
+
 static bool source_has_suffix(const char *name)
 {
 	static const char *const suffixes[] = { ".zip", ".tar", ".gz", ".tgz", ".zst", ".tzst",
@@ -606,6 +632,8 @@ static int source_all(const char *where, const char *format, struct opened *o, s
 	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
 	if (r >= 0 && !o->claims.n)
 		r = source_inside(format, o, err);
+	if (r >= 0 && source_needs_folder(o))
+		r = source_with_folder(where, format, o, err);
 	if (r >= 0 && !o->claims.n)
 		r = source_nothing(o->bundle, &o->claims, format, err);
 	return r;

@@ -29,6 +29,8 @@ static int look(struct pb_file *f, uint64_t at, const uint8_t **ret, struct erro
 			return r;
 		f->start = at;
 		f->n = (uint32_t)got;
+		if (!got)
+			return fail(err, EIO, "byte %" PRIu64 ": the file became shorter", at);
 	}
 	*ret = f->window + (at - f->start);
 	return (int)(f->start + f->n - at);
@@ -39,7 +41,7 @@ static int varint(struct pb_file *f, uint64_t *at, uint64_t end, uint64_t *ret, 
 	uint64_t v = 0, begin = *at;
 
 	for (unsigned shift = 0; shift < 70; shift += 7) {
-		const uint8_t *p;
+		const uint8_t *p = NULL;
 		int r;
 
 		if (*at >= end)
@@ -63,14 +65,18 @@ static int varint(struct pb_file *f, uint64_t *at, uint64_t end, uint64_t *ret, 
 static int fixed(struct pb *m, unsigned n, uint64_t *ret, struct error *err)
 {
 	uint8_t raw[8];
-	int r;
 
 	if (m->end - m->at < n)
 		return fail(err, EBADMSG, "byte %" PRIu64 ": a number of %u bytes runs past the message's end at %" PRIu64,
 			    m->at, n, m->end);
-	r = range_read_all(m->file->r, m->at, n, raw, err);
-	if (r < 0)
-		return r;
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *p = NULL;
+		int r = look(m->file, m->at + i, &p, err);
+
+		if (r < 0)
+			return r;
+		raw[i] = *p;
+	}
 	*ret = get_le(raw, n);
 	m->at += n;
 	return 1;
@@ -132,9 +138,11 @@ int pb_next(struct pb *m, struct pb_field *ret, struct error *err)
 int pb_enter(const struct pb *m, const struct pb_field *f, struct pb *ret, struct error *err)
 {
 	if (f->wire != PB_BYTES)
-		return fail(err, EBADMSG, "byte %" PRIu64 ": field %u is no message", m->at, f->number);
+		return fail(err, EBADMSG, "byte %" PRIu64 ": field %u is no message",
+			    m->at, f->number);
 	if (m->depth >= PB_DEPTH)
-		return fail(err, EBADMSG, "byte %" PRIu64 ": messages nested deeper than %d", f->at, PB_DEPTH);
+		return fail(err, EBADMSG, "byte %" PRIu64 ": messages nested deeper than %d",
+			    f->at, PB_DEPTH);
 	*ret = (struct pb){ .file = m->file, .at = f->at, .end = f->at + f->size, .depth = m->depth + 1 };
 	return 0;
 }
@@ -151,7 +159,8 @@ int pb_string(const struct pb *m, const struct pb_field *f, struct arena *a, uin
 	int r;
 
 	if (f->wire != PB_BYTES)
-		return fail(err, EBADMSG, "byte %" PRIu64 ": field %u is no string", m->at, f->number);
+		return fail(err, EBADMSG, "byte %" PRIu64 ": field %u is no string",
+			    m->at, f->number);
 	if (f->size > max)
 		return fail(err, EBADMSG, "byte %" PRIu64 ": a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed",
 			    f->at, f->size, max);
@@ -182,7 +191,7 @@ int pb_count_varints(const struct pb *m, const struct pb_field *f, uint64_t *ret
 	uint64_t n = 0, at = f->at, end = f->at + f->size;
 
 	while (at < end) {
-		const uint8_t *p;
+		const uint8_t *p = NULL;
 		int have = look(m->file, at, &p, err);
 
 		if (have < 0)

@@ -14,11 +14,11 @@
 #include "../cache/error.h"
 #include "../cache/make.h"
 #include "strings.h"
+#include "varints.h"
 
 enum {
 	DIMS = 64,
 	NAME_BYTES = 64 * 1024,
-	RUN = 4096,          /* varints between two known offsets */
 	UNPACKED_MAX = 16 << 20,
 };
 
@@ -132,19 +132,39 @@ static bool number(const char *s, uint64_t *ret)
 	return true;
 }
 
-static int external_entry(struct reading *x, struct pb *in, const struct pb_field *f, struct error *err)
+/* An entry of external_data: {1: key, 2: value}. */
+static int external_pair(struct arena *a, const struct pb *m, const struct pb_field *f,
+			 const char **key, const char **value, struct error *err)
 {
-	const char *key = "", *value = "";
 	struct pb_field e;
 	struct pb pair;
-	int r = pb_enter(in, f, &pair, err);
+	int r = pb_enter(m, f, &pair, err);
 
+	*key = *value = "";
 	while (r >= 0 && (r = pb_next(&pair, &e, err)) > 0) {
 		if (e.number == 1)
-			r = pb_string(&pair, &e, x->a, NAME_BYTES, &key, NULL, err);
+			r = pb_string(&pair, &e, a, NAME_BYTES, key, NULL, err);
 		else if (e.number == 2)
-			r = pb_string(&pair, &e, x->a, NAME_BYTES, &value, NULL, err);
+			r = pb_string(&pair, &e, a, NAME_BYTES, value, NULL, err);
 	}
+	return r;
+}
+
+int tensorproto_location(struct arena *a, const struct pb *m, const struct pb_field *f,
+			 const char **ret, struct error *err)
+{
+	const char *key, *value;
+	int r = external_pair(a, m, f, &key, &value, err);
+
+	*ret = r >= 0 && !strcmp(key, "location") ? value : NULL;
+	return r;
+}
+
+static int external_entry(struct reading *x, struct pb *in, const struct pb_field *f, struct error *err)
+{
+	const char *key, *value;
+	int r = external_pair(x->a, in, f, &key, &value, err);
+
 	if (r < 0)
 		return r;
 	if (!strcmp(key, "location"))
@@ -155,8 +175,16 @@ static int external_entry(struct reading *x, struct pb *in, const struct pb_fiel
 		x->has_length = true;
 	if ((!strcmp(key, "offset") && !number(value, &x->offset)) ||
 	    (!strcmp(key, "length") && !number(value, &x->length)))
-		return fail(err, EBADMSG, "external data has the %s '%s', allowed is a non-negative integer", key, value);
+		return fail(err, EBADMSG, "external data has the %s '%s', allowed is a non-negative integer",
+			    key, value);
 	return 0;
+}
+
+/* The wire type of one value of a field; PB_BYTES: values are always so. */
+static enum pb_wire wire_of(uint32_t field)
+{
+	return field == 4 ? PB_FIXED32 : field == 10 ? PB_FIXED64 :
+	       field == 6 || field == 9 ? PB_BYTES : PB_VARINT;
 }
 
 static int values(struct reading *x, const struct pb_field *e, struct error *err)
@@ -164,6 +192,11 @@ static int values(struct reading *x, const struct pb_field *e, struct error *err
 	if (x->kind && x->kind != e->number)
 		return fail(err, EBADMSG, "a tensor has values in field %u and in field %u, one is allowed",
 			    x->kind, e->number);
+	if (e->wire != PB_BYTES && e->wire != wire_of(e->number))
+		return fail(err, EBADMSG, "a tensor has values in field %u of wire type %u, allowed are %u and 2",
+			    e->number, e->wire, wire_of(e->number));
+	if (e->number == 9 && x->kind)
+		return fail(err, EBADMSG, "a tensor has raw_data twice");
 	x->kind = e->number;
 	x->data = *e;
 	x->pieces++;
@@ -210,92 +243,6 @@ static int scan(struct reading *x, struct pb *in, struct tensor *t, struct error
 	return r;
 }
 
-/* ---- varints, decoded when read ---- */
-
-struct varints {
-	struct range src;
-	uint64_t n;       /* entries */
-	unsigned bytes;   /* of each when decoded */
-	uint64_t *mark;   /* offset in src of entry i x RUN; 0: not known yet (but for i = 0) */
-};
-
-/* Entries [first, first + n) from byte *at on; *at is after them at the end. */
-static int decode_run(const struct varints *v, uint64_t *at, uint64_t n, uint8_t *dst, struct error *err)
-{
-	uint8_t hand[16 * 1024];
-	size_t have = 0, used = 0;
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t u = 0;
-		unsigned shift = 0;
-
-		for (;;) {
-			if (used == have) {
-				int r = range_read(v->src, *at, sizeof hand, hand, &have, err);
-
-				if (r < 0)
-					return r;
-				if (!have)
-					return fail(err, EBADMSG, "the packed values end after %" PRIu64 " of a run of %" PRIu64, i, n);
-				used = 0;
-			}
-			u |= shift < 64 ? (uint64_t)(hand[used] & 0x7f) << shift : 0;
-			(*at)++;
-			if (!(hand[used++] & 0x80))
-				break;
-			shift += 7;
-			if (shift >= 70)
-				return fail(err, EBADMSG, "a packed value has more than 64 bits");
-		}
-		if (dst)
-			put_le(dst + i * v->bytes, u, v->bytes);
-	}
-	return 0;
-}
-
-static uint64_t entries_of(const struct varints *v, uint64_t run)
-{
-	return v->n - run * RUN < RUN ? v->n - run * RUN : RUN;
-}
-
-/* Marks are found from the last known one on and kept: relaxed atomics, since
- * every thread finds the same. */
-static int run_make(const void *ctx, uint64_t i, uint8_t *dst, size_t size, struct error *err)
-{
-	const struct varints *v = ctx;
-	uint64_t known = i, at;
-	int r;
-
-	while (known && !__atomic_load_n(&v->mark[known], __ATOMIC_RELAXED))
-		known--;
-	at = known ? __atomic_load_n(&v->mark[known], __ATOMIC_RELAXED) : 0;
-	for (; known < i; known++) {
-		r = decode_run(v, &at, RUN, NULL, err);
-		if (r < 0)
-			return r;
-		__atomic_store_n(&v->mark[known + 1], at, __ATOMIC_RELAXED);
-	}
-	return decode_run(v, &at, entries_of(v, i), dst, err);
-}
-
-static int lazy_varints(struct reading *x, unsigned bytes, uint64_t n, struct range *ret, struct error *err)
-{
-	struct varints *v = arena_alloc(x->a, sizeof *v);
-	struct range src = pb_range(x->m, &x->data);
-
-	/* every value takes 1 to 10 bytes: a lie is seen without reading them */
-	if (n > src.size || src.size / 10 > n)
-		return fail(err, EBADMSG, "%" PRIu64 " values cannot be packed in %" PRIu64 " bytes", n, src.size);
-	if (!v || !(v->mark = arena_array(x->a, (size_t)(n / RUN + 2), sizeof *v->mark)))
-		return no_memory(err);
-	v->src = src;
-	v->n = n;
-	v->bytes = bytes;
-	*ret = make_chunks(x->a, n * bytes, &(struct chunks){ .size = (uint64_t)RUN * bytes,
-			   .make = run_make, .ctx = v, .from = src, .name = "varints" });
-	return ret->blob ? 0 : no_memory(err);
-}
-
 /* ---- values in several pieces: collected, within a bound ---- */
 
 static int append_piece(const struct reading *x, const struct pb *in, const struct pb_field *e,
@@ -306,7 +253,8 @@ static int append_piece(const struct reading *x, const struct pb *in, const stru
 
 	if (e->wire != PB_BYTES) {
 		if (*n == room)
-			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says",
+				    room);
 		put_le(dst + (*n)++ * bytes, u, bytes);
 		return 0;
 	}
@@ -314,14 +262,16 @@ static int append_piece(const struct reading *x, const struct pb *in, const stru
 		uint64_t k = e->size / bytes;
 
 		if (e->size % bytes || k > room - *n)
-			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says",
+				    room);
 		r = range_read_all(pb_range(in, e), 0, (size_t)e->size, dst + *n * bytes, err);
 		*n += k;
 		return r;
 	}
 	while ((r = pb_packed_varint(in, e, &at, &u, err)) > 0) {
 		if (*n == room)
-			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says", room);
+			return fail(err, EBADMSG, "more than the %" PRIu64 " values that the shape says",
+				    room);
 		put_le(dst + (*n)++ * bytes, u, bytes);
 	}
 	return r;
@@ -336,7 +286,8 @@ static int collect(struct reading *x, struct pb again, unsigned bytes, uint64_t 
 	int r;
 
 	if (n > UNPACKED_MAX / bytes || n > again.end - again.at)
-		return fail(err, EBADMSG, "%" PRIu64 " values in %u pieces, at most %d bytes are read so", n,
+		return fail(err, EBADMSG, "%" PRIu64 " values in %u pieces, at most %d bytes are read so",
+			    n,
 			    x->pieces, UNPACKED_MAX);
 	all = arena_array(x->a, (size_t)n + 1, bytes);
 	if (!all)
@@ -389,9 +340,13 @@ static int string_values(struct reading *x, struct pb again, struct tensor *t, s
 
 /* ---- external data ---- */
 
-/* Why a location is refused: only files below the model's folder are read. */
-static const char *location_refused(const char *s)
+const char *tensorproto_location_refused(const char **location)
 {
+	const char *s = *location;
+
+	while (s[0] == '.' && s[1] == '/')
+		s += 2;
+	*location = s;
 	if (!*s)
 		return "no location";
 	if (strchr(s, '\\'))
@@ -407,20 +362,21 @@ static int external_data(struct reading *x, struct tensor *t, uint64_t bytes, st
 	const struct entry *e;
 	const char *name;
 
-	while (location[0] == '.' && location[1] == '/')
-		location += 2;
-	why = location_refused(location);
+	why = tensorproto_location_refused(&location);
 	if (why)
-		return fail(err, EBADMSG, "tensor '%s' has external data in '%s': %s", t->name, location, why);
+		return fail(err, EBADMSG, "tensor '%s' has external data in '%s': %s",
+			    t->name, location, why);
 	name = arena_printf(x->a, "%s%s", x->p->folder ? x->p->folder : "", location);
 	if (!name)
 		return no_memory(err);
 	x->p->external = name;
 	e = x->p->bundle ? bundle_find(x->p->bundle, name) : NULL;
 	if (!e)
-		return fail(err, ENOENT, "tensor '%s' has its data in '%s', which is not there", t->name, location);
+		return fail(err, ENOENT, "tensor '%s' has its data in '%s', which is not there",
+			    t->name, location);
 	if (!e->data.blob)
-		return fail(err, EBADMSG, "tensor '%s' has its data behind the link '%s', which leads outside", t->name, location);
+		return fail(err, EBADMSG, "tensor '%s' has its data behind the link '%s', which leads outside",
+			    t->name, location);
 	if (!x->has_length)
 		x->length = bytes;
 	if (x->length != bytes)
@@ -440,6 +396,8 @@ static int place_data(struct reading *x, const struct pb *again, struct tensor *
 	enum dtype d = t->dtype;
 	uint64_t elements, bits, bytes;
 	unsigned each = entry_bytes(d);
+	const char *what;
+	int r;
 
 	if (!shape_elements(x->dims, x->ndim, &elements) ||
 	    __builtin_mul_overflow(elements, (uint64_t)dtype_table[d].bits, &bits) || bits > UINT64_MAX - 7)
@@ -458,8 +416,13 @@ static int place_data(struct reading *x, const struct pb *again, struct tensor *
 			    t->name, dtype_name(d), t->data.size, bytes);
 	}
 	if (x->pieces == 1 && x->data.wire == PB_BYTES)
-		return lazy_varints(x, each, bytes / each, &t->data, err);
-	return collect(x, *again, each, bytes / each, &t->data, err);
+		r = make_varints(x->a, pb_range(x->m, &x->data), bytes / each, each, &t->data, err);
+	else
+		r = collect(x, *again, each, bytes / each, &t->data, err);
+	if (r >= 0)
+		return 0;
+	what = arena_printf(x->a, "tensor '%s'", t->name);
+	return within(r, err, what ? what : "a tensor");
 }
 
 int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struct tensor *t,

@@ -32,6 +32,12 @@ int tensorproto_read(struct arena *a, const struct pb *m, const struct pb_field 
 /* The same for a message that is open. */
 int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struct tensor *t,
 		     const char **why, struct error *err);
+/* The location in an entry f of external_data; NULL if it is another entry. */
+int tensorproto_location(struct arena *a, const struct pb *m, const struct pb_field *f,
+			 const char **ret, struct error *err);
+/* Why a location is refused, NULL if it is not: only files below the model's
+ * folder are read.  A "./" in front is taken off. */
+const char *tensorproto_location_refused(const char **location);
 /* Only its name; "" if it has none. */
 int tensorproto_name(struct arena *a, const struct pb *m, const struct pb_field *f,
 		     const char **ret, struct error *err);

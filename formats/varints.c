@@ -47,7 +47,7 @@ static int next_number(struct reader *x, uint64_t *ret, struct error *err)
 	uint64_t v = 0;
 
 	for (unsigned shift = 0; shift < 70; shift += 7) {
-		uint8_t c;
+		uint8_t c = 0;
 		int r = next_byte(x, &c, err);
 
 		if (r < 0)
@@ -70,7 +70,7 @@ static int decode(const struct varints *v, uint64_t *at, uint64_t n, uint8_t *ds
 	x.at = *at;
 	x.have = x.used = 0;
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t u;
+		uint64_t u = 0;
 		int r = next_number(&x, &u, err);
 
 		if (r < 0)
