@@ -13,6 +13,7 @@
  * nothing here returns an error.
  */
 #pragma once
+#define H5_USE_110_API /* of newer libraries, too: links have addresses */
 #include <hdf5.h>
 #include "hdf5-private.h"
 

@@ -25,8 +25,8 @@
 
 enum {
 	CPU_MS = 700,          /* of a small file ... */
-	CPU_MS_MIB = 100,      /* ... for every MiB of it ... */
-	CPU_MS_MAX = 20000,    /* ... at most */
+	CPU_MS_MIB = 200,      /* ... for every MiB of it ... */
+	CPU_MS_MAX = 30000,    /* ... at most */
 	WAIT_MS = 5000,        /* waiting for it, and twice its processor time: others run too */
 	INPUT = 64 << 10,
 };

@@ -3,9 +3,15 @@
  * computation, a child that says what cannot be, and a real one */
 #include "../../formats/hdf5-private.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <hdf5.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "../../cache/arena.h"
@@ -557,6 +563,73 @@ static void test_child(void)
 	CHECK(hdf5_open(make_literal(a, NULL, 100000), "FILE", a, &h, &err) == -EBADMSG, "zeros");
 }
 
+/* The line of a file below /proc/PID that begins so holds what is wanted. */
+static void check_proc(pid_t pid, const char *file, const char *head, const char *want)
+{
+	char path[64], line[256];
+	_cleanup_fclose_ FILE *f = NULL;
+	bool found = false;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+	f = fopen(path, "re");
+	if (!CHECK(f, "%s", path))
+		return;
+	while (!found && fgets(line, sizeof line, f))
+		found = !strncmp(line, head, strlen(head));
+	CHECK(found && strstr(line, want), "%s: '%s' without '%s'", path, found ? line : head, want);
+}
+
+/* A child that waits for the first bytes of the file has given everything up. */
+static void check_confined(int fd, pid_t pid)
+{
+	uint8_t hello[20], frame[17];
+	char path[64];
+	unsigned n = 0;
+	DIR *d;
+
+	put_le(hello, HDF5_MAGIC, 4);
+	put_le(hello + 4, HDF5_MODE_ALL, 4);
+	put_le(hello + 8, 5000, 4);
+	put_le(hello + 12, 100000, 8);
+	CHECK(write(fd, hello, sizeof hello) == sizeof hello, "hello");
+	CHECK(read(fd, frame, sizeof frame) == sizeof frame && frame[4] == HDF5_READ, "no read");
+	check_proc(pid, "status", "Seccomp:", "2");
+	check_proc(pid, "status", "NoNewPrivs:", "1");
+	check_proc(pid, "limits", "Max open files", " 0 ");
+	check_proc(pid, "limits", "Max file size", " 0 ");
+	check_proc(pid, "limits", "Max processes", " 0 ");
+	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	d = opendir(path);
+	if (!d)
+		return; /* only root may look */
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	CHECK(n == 3, "%u descriptors", n);
+	(void)closedir(d);
+}
+
+static void test_confined(void)
+{
+	char program[] = "hdf5", option[] = "--hdf5-child";
+	char *const argv[] = { program, option, NULL }, *const environment[] = { NULL };
+	posix_spawn_file_actions_t files;
+	int ends[2], status = 0, stray = open("/dev/null", O_RDONLY); /* not closed on exec */
+	pid_t pid = 0;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+	(void)posix_spawn_file_actions_init(&files);
+	(void)posix_spawn_file_actions_adddup2(&files, ends[1], 0);
+	if (CHECK(posix_spawn(&pid, "/proc/self/exe", &files, NULL, argv, environment) == 0, "spawn")) {
+		(void)close(ends[1]);
+		check_confined(ends[0], pid);
+		(void)close(ends[0]);
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 1,
+		      "status %d", status);
+	}
+	(void)posix_spawn_file_actions_destroy(&files);
+	(void)close(stray);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--hdf5-child"))
@@ -569,5 +642,6 @@ int main(int argc, char **argv)
 	test_scripts();
 	test_large_frame();
 	test_child();
+	test_confined();
 	return check_done();
 }
