@@ -96,6 +96,45 @@ int build_file(struct build *s, const char *name, struct range data)
 	return 0;
 }
 
+static int by_path(const void *x, const void *y)
+{
+	const struct entry *p = x, *q = y;
+
+	return strcmp(p->name, q->name);
+}
+
+/* Is one of the folders of this name a file itself? */
+static bool in_a_file(const struct build *s, size_t n, const char *name)
+{
+	for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char folder[4096];
+		const struct entry key = { .name = folder };
+
+		if ((size_t)(slash - name) >= sizeof folder)
+			return true;
+		memcpy(folder, name, (size_t)(slash - name));
+		folder[slash - name] = 0;
+		if (bsearch(&key, s->files, n, sizeof key, by_path))
+			return true;
+	}
+	return false;
+}
+
+int build_files(struct build *s, struct error *err)
+{
+	size_t n = 0;
+
+	if (s->n_files)
+		qsort(s->files, s->n_files, sizeof *s->files, by_path);
+	for (size_t i = 0; i < s->n_files; i++)
+		if ((!n || strcmp(s->files[n - 1].name, s->files[i].name) != 0) &&
+		    !in_a_file(s, n, s->files[i].name))
+			s->files[n++] = s->files[i];
+	s->m->files = s->files;
+	s->m->n_files = s->n_files = n;
+	return 0;
+}
+
 static int by_name(const void *x, const void *y, void *tensors)
 {
 	const struct tensor *t = tensors;
@@ -159,8 +198,9 @@ int build_end(struct build *s, struct model **ret, struct error *err)
 	s->m->n = s->n;
 	s->m->notes = s->notes;
 	s->m->n_notes = s->n_notes;
-	s->m->files = s->files;
-	s->m->n_files = s->n_files;
+	r = build_files(s, err);
+	if (r < 0)
+		return r;
 	*ret = s->m;
 	s->a = NULL;
 	return 0;

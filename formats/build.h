@@ -34,6 +34,10 @@ int build_note(struct build *s, const char *format, ...);
 /* A companion file made of `data` (a config, a vocabulary). 0 or -ENOMEM. */
 int build_file(struct build *s, const char *name, struct range data);
 
+/* The companion files in the order of their names, into the model; of equal ones the
+ * first is kept, and none that would be a file in a file.  build_end() does it. */
+int build_files(struct build *s, struct error *err);
+
 /* Of two equal names the second gets "#2", a third "#3"; every tensor is
  * checked (tensor_check); the caller gets (*ret)->arena with count 1. */
 int build_end(struct build *s, struct model **ret, struct error *err);

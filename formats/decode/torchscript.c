@@ -196,8 +196,9 @@ static int torchscript_decode(const struct bundle *b, const struct claim *claim,
 		return r;
 	s.m->notes = s.notes;
 	s.m->n_notes = s.n_notes;
-	s.m->files = s.files;
-	s.m->n_files = s.n_files;
+	r = build_files(&s, err);
+	if (r < 0)
+		return r;
 	*ret = s.m;
 	s.a = NULL; /* it is the model's */
 	return 0;
