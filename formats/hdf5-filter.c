@@ -27,7 +27,7 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/error.h"
-#include "../cache/text.h"
+#include "../cache/stream.h"
 
 enum { DEFLATE = 1, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALEOFFSET, LZF = 32000 };
 enum { SLACK = 64 << 10 }; /* what a filter may add to a chunk that does not get smaller */
@@ -268,6 +268,23 @@ static int undo_all(const struct hdf5_filter *f, size_t n, uint32_t mask, struct
 	return 0;
 }
 
+/* Can so many bytes be made of n by these filters?  Then room is made for them. */
+static bool can_unpack(const struct hdf5_filter *f, size_t n_filters, uint32_t mask, uint64_t n,
+		       size_t size)
+{
+	for (size_t i = n_filters; i-- > 0;) {
+		unsigned times = f[i].id == DEFLATE ? 1032 : f[i].id == LZF ? 132 : 1;
+
+		if (mask >> i & 1)
+			continue;
+		if (f[i].id == SZIP || f[i].id == NBIT || f[i].id == SCALEOFFSET)
+			return true; /* a chunk of equal elements takes next to nothing */
+		if (__builtin_mul_overflow(n, times, &n))
+			return true;
+	}
+	return size <= n;
+}
+
 int hdf5_unfilter(const struct hdf5_filter *f, size_t n, uint32_t mask, struct range src,
 		  uint8_t *dst, size_t size, const char *what, struct error *err)
 {
@@ -275,10 +292,12 @@ int hdf5_unfilter(const struct hdf5_filter *f, size_t n, uint32_t mask, struct r
 	int r;
 
 	/* No filter makes much more of it, so nothing is sized by that alone. */
-	if (src.size / 2 > size + SLACK)
+	if (src.size / 2 > size + SLACK || !can_unpack(f, n, mask, src.size, size))
 		return fail(err, EBADMSG, "%s: a chunk of %" PRIu64 " bytes cannot unpack to %zu",
 			    what, src.size, size);
-	r = hdf5_scratch_get(&h.own, (size_t)src.size, err);
+	r = stream_allowed(src, what, size, err);
+	if (r == 0)
+		r = hdf5_scratch_get(&h.own, (size_t)src.size, err);
 	if (r < 0)
 		return r;
 	h.p = h.own.p;

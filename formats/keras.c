@@ -12,8 +12,8 @@
 #include "../cache/cleanup.h"
 
 enum {
-	JSON_MAX = 64 << 20,   /* of a file that is looked into */
-	SHARDS_MAX = 10000,
+	JSON_MAX = 16 << 20,   /* of a file that is looked into */
+	SHARDS_MAX = 1000,
 	CONFIGS_MAX = 16,      /* files of a folder that may be an architecture */
 };
 
@@ -230,6 +230,19 @@ static const char *without(const char *path, const char *prefix)
 	return strncmp(path, prefix, n) || !path[n] ? NULL : path + n;
 }
 
+/* The tensor of that name; storages of several files are told apart. */
+static int add_tensor(struct build *s, const struct keras_file *files,
+		      const struct keras_name *n, const char *name, uint16_t optimizer,
+		      struct error *err)
+{
+	const struct hdf5_name h = { n->path, n->dataset };
+	int r = hdf5_add(&files[n->file].h, &h, name, optimizer, s, err);
+
+	for (uint32_t i = 0; r == 0 && i < n->file && s->tensors[s->n - 1].storage; i++)
+		s->tensors[s->n - 1].storage += (uint32_t)files[i].h.n_datasets;
+	return r;
+}
+
 static int add_tensors(struct build *s, const struct keras_file *files, size_t n_files,
 		       struct error *err)
 {
@@ -243,20 +256,19 @@ static int add_tensors(struct build *s, const struct keras_file *files, size_t n
 	int r = all_names(s, files, n_files, &names, &n, err);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		const struct hdf5_name h = { names[i].path, names[i].dataset };
-		const char *name = NULL;
+		const char *path = names[i].path, *name = NULL;
 
 		if (!layers)
-			name = without(h.path, "optimizer_weights/");
+			name = without(path, "optimizer_weights/");
 		if (!layers && !name)
-			name = without(h.path, "optimizer/");
+			name = without(path, "optimizer/");
 		if (name) {
-			r = hdf5_add(&files[names[i].file].h, &h, name, 1, s, err);
+			r = add_tensor(s, files, &names[i], name, 1, err);
 			s->m->n_optimizers = 1;
 			continue;
 		}
-		name = whole ? without(h.path, "model_weights/") : NULL;
-		r = hdf5_add(&files[names[i].file].h, &h, name ? name : h.path, 0, s, err);
+		name = whole ? without(path, "model_weights/") : NULL;
+		r = add_tensor(s, files, &names[i], name ? name : path, 0, err);
 	}
 	if (r < 0 || !s->m->n_optimizers)
 		return r;

@@ -98,6 +98,7 @@ static const struct {
 	{ "shuffle with a rest", 2, 1, { 4 }, "010203040506", "010203040506" },
 	{ "shuffle by nothing", 2, 1, { 0 }, "0102", NULL },
 	{ "no zlib stream", 1, 1, { 6 }, "010203", NULL },
+	{ "more than zlib can make", 1, 1, { 6 }, "", NULL },
 	{ "no szip stream", 4, 4, { 141, 8, 32, 16 }, "08000000ffff", NULL },
 	{ "szip of wrong values", 4, 4, { 141, 0, 32, 16 }, "0800000000000000", NULL },
 	{ "szip of huge output", 4, 4, { 141, 8, 32, 16 }, "ffffffff00000000", NULL },
