@@ -40,7 +40,7 @@ enum {
 	WINDOW = 64 << 10,
 	NEAR = 4 << 10, /* headers that are nearer are read together: measured */
 	BLOCK = 1 << 20, /* of the directory; more than an entry can take */
-	MEMBERS_MAX = 1000000, /* as many as a folder may have */
+	MEMBERS_MAX = 400000, /* some 80 MiB of names and places; models have up to 100,000 */
 };
 
 struct member {

@@ -141,11 +141,12 @@ def pickle_deep_and_legacy(d):
   return d / "x.pt"
 
 
-@case()
+@case("no tensors")
 def billion_laughs(d):
-  p = b"\x80\x02X\x03\x00\x00\x00lolq\x00"
-  for i in range(30): p += b"(" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"tq" + bytes([i + 1])
-  return torch_zip(d / "x.pt", b"\x80\x02}X\x01\x00\x00\x00w" + p[2:] + b"s.")
+  """With a tensor beside it, it is shown: large.py."""
+  p = b"X\x03\x00\x00\x00lolq\x000"
+  for i in range(30): p += b"(" + (b"h" + bytes([i])) * 10 + b"tq" + bytes([i + 1]) + b"0"
+  return torch_zip(d / "x.pt", b"\x80\x02}X\x01\x00\x00\x00w" + p + b"h\x1es.")
 
 
 @case()
