@@ -108,11 +108,10 @@ static inline void fuzz_found(void *ctx, const char *sentence)
 		abort();
 }
 
-/* data [size] as a file of this name and format. */
-static inline void fuzz_model(const char *format, const char *name, const uint8_t *data, size_t size)
+/* What is of this format in b, which is dropped. */
+static inline void fuzz_source(const char *format, struct bundle *b)
 {
-	_cleanup_arena_ struct arena *a = arena_new(), *found = arena_new();
-	struct bundle *b = fuzz_bundle(name, make_literal(a, data, size), a);
+	_cleanup_arena_ struct arena *found = arena_new();
 	struct claims claims = { 0 };
 	struct error err = { 0 };
 	struct model *m = NULL;
@@ -138,4 +137,12 @@ static inline void fuzz_model(const char *format, const char *name, const uint8_
 		fuzz_read(m->files[i].data);
 	fuzz_views(m);
 	arena_put(m->arena);
+}
+
+/* data [size] as a file of this name and format. */
+static inline void fuzz_model(const char *format, const char *name, const uint8_t *data, size_t size)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+
+	fuzz_source(format, fuzz_bundle(name, make_literal(a, data, size), a));
 }
