@@ -31,7 +31,7 @@ struct range {
 /* Bytes as they lie in a local file. */
 struct place {
 	const struct source *source; /* path, identity, "has it changed": local.h */
-	int fd;                      /* borrowed until the arena goes */
+	int fd;                      /* borrowed until the arena goes; -1: too many are open */
 	uint64_t offset, size;
 };
 

@@ -3,7 +3,8 @@
  *
  * A descriptor goes from -1 to a number once and is closed with the arena:
  * whoever opens first wins by one compare-and-swap, a loser closes its own, so
- * no lock is held while a slow filesystem opens a file.
+ * no lock is held while a slow filesystem opens a file.  Where nearly all that
+ * a process may have are open, a file is opened for each read instead.
  *
  * Files are read by pread and never mapped: a file that is truncated under a
  * mapping is a SIGBUS, under a pread it is a short read and a sentence.
@@ -25,7 +26,10 @@
 #include "error.h"
 #include "hash.h"
 
-enum { CHECK_MS = 100 };
+enum {
+	CHECK_MS = 100,
+	SPARE = 64, /* descriptors that are left for everything else */
+};
 
 struct local {
 	struct blob blob;
@@ -40,6 +44,7 @@ struct local {
 static const struct blob_ops local_ops;
 
 static atomic_uint_fast64_t bytes_read;
+static atomic_long kept; /* descriptors of files that stay open */
 static struct {
 	void (*fn)(void *ctx, const char *sentence);
 	void *ctx;
@@ -160,8 +165,22 @@ static int open_nonblocking(int dirfd, const char *name)
 	return fd;
 }
 
-/* The descriptor of l, or -errno. */
-static int local_open(struct local *l, struct error *err)
+/* May one more stay open?  Else a large folder would take every descriptor. */
+static bool may_keep(void)
+{
+	long n = atomic_load_explicit(&kept, memory_order_relaxed);
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY)
+		return true;
+	if (n + SPARE < (long)l.rlim_cur || n < SPARE)
+		return true;
+	return raise_limit();
+}
+
+/* The descriptor of l, or -errno.  Where too many are open already it is *ret_own,
+ * which the caller closes. */
+static int local_open(struct local *l, int *ret_own, struct error *err)
 {
 	int fd = atomic_load_explicit(&l->fd, memory_order_acquire), none = -1, r;
 	struct stat st;
@@ -176,9 +195,13 @@ static int local_open(struct local *l, struct error *err)
 		(void)close(fd);
 		return r;
 	}
+	if (!may_keep())
+		return *ret_own = fd;
 	atomic_store_explicit(&l->checked_ms, now_ms(), memory_order_relaxed);
-	if (atomic_compare_exchange_strong(&l->fd, &none, fd))
+	if (atomic_compare_exchange_strong(&l->fd, &none, fd)) {
+		atomic_fetch_add_explicit(&kept, 1, memory_order_relaxed);
 		return fd;
+	}
 	(void)close(fd); /* somebody else was first */
 	return none;
 }
@@ -186,10 +209,12 @@ static int local_open(struct local *l, struct error *err)
 static void local_close(void *arg)
 {
 	struct local *l = arg;
-	int fd = atomic_load(&l->fd);
+	int fd = atomic_exchange(&l->fd, -1);
 
-	if (fd >= 0)
-		(void)close(fd);
+	if (fd < 0)
+		return;
+	(void)close(fd);
+	atomic_fetch_sub_explicit(&kept, 1, memory_order_relaxed);
 }
 
 /* ---- the blob ---- */
@@ -198,7 +223,8 @@ static int local_read(const struct blob *b, uint64_t offset, size_t size, uint8_
 		      struct error *err)
 {
 	struct local *l = (struct local *)(uintptr_t)b;
-	int fd = local_open(l, err), r;
+	_cleanup_close_ int own = -1;
+	int fd = local_open(l, &own, err), r;
 
 	if (fd < 0)
 		return fd;
@@ -241,11 +267,12 @@ static void local_identify(const struct blob *b, uint64_t offset, uint64_t size,
 static int local_place(const struct blob *b, uint64_t offset, struct place *ret)
 {
 	struct local *l = (struct local *)(uintptr_t)b;
-	int fd = local_open(l, NULL);
+	_cleanup_close_ int own = -1;
+	int fd = local_open(l, &own, NULL);
 
 	if (fd < 0)
 		return 0; /* the read will say why */
-	*ret = (struct place){ &l->source, fd, offset, b->size - offset };
+	*ret = (struct place){ &l->source, own < 0 ? fd : -1, offset, b->size - offset };
 	return 1;
 }
 
@@ -268,15 +295,8 @@ const struct source *range_source(struct range r)
 
 void local_idle(struct range r)
 {
-	struct local *l;
-	int fd;
-
-	if (!r.blob || r.blob->ops != &local_ops)
-		return;
-	l = (struct local *)(uintptr_t)r.blob;
-	fd = atomic_exchange(&l->fd, -1);
-	if (fd >= 0)
-		(void)close(fd);
+	if (r.blob && r.blob->ops == &local_ops)
+		local_close((struct local *)(uintptr_t)r.blob);
 }
 
 /* ---- making one ---- */
@@ -321,6 +341,7 @@ static const char *kind_of(mode_t mode)
 int local_file(struct arena *a, int dirfd, const char *name, const char *path, bool lazy,
 	       struct range *ret, struct error *err)
 {
+	_cleanup_close_ int own = -1;
 	struct range r;
 	struct stat st;
 	int fd;
@@ -335,7 +356,7 @@ int local_file(struct arena *a, int dirfd, const char *name, const char *path, b
 	r = name && path ? local_listed(a, dirfd, name, path, &st) : (struct range){ 0 };
 	if (!r.blob)
 		return fail(err, ENOMEM, "no memory for a file");
-	fd = lazy ? 0 : local_open((struct local *)(uintptr_t)r.blob, err);
+	fd = lazy ? 0 : local_open((struct local *)(uintptr_t)r.blob, &own, err);
 	if (fd < 0)
 		return fd;
 	*ret = r;

@@ -334,6 +334,34 @@ static void test_limit(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &few) == 0 && few.rlim_cur == old.rlim_max);
 }
 
+/* More files than may be open at all: they are read and have a place all the same,
+ * and something is left for others.  Last, as the limit does not go up again. */
+static void test_hard_limit(void)
+{
+	struct rlimit few = { 200, 200 };
+	struct arena *a = arena_new();
+	struct range first = must(a, "a", true);
+	struct place p;
+	char buf[100];
+	int fd;
+
+	CHECK(read_text(first, buf, NULL) == 0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	for (int i = 0; i < 500; i++) {
+		struct range r = must(a, "a", true);
+
+		CHECK(read_text(r, buf, NULL) == 0, "file %d", i);
+		CHECK(range_place(r, 0, &p) == 1 && (p.fd >= 0) == (fcntl(p.fd, F_GETFD) >= 0),
+		      "place of file %d", i);
+	}
+	CHECK(p.fd == -1, "all are open");
+	CHECK(range_place(first, 0, &p) == 1 && p.fd >= 0, "the first is not open any more");
+	fd = open(path_of("a"), O_RDONLY);
+	CHECK(fd >= 0, "nothing is left");
+	(void)close(fd);
+	arena_put(a);
+}
+
 static void clean(void)
 {
 	static const char *const names[] = {"a",    "empty",  "fifo", "socket", "null",
@@ -385,6 +413,7 @@ int main(void)
 	test_idle();
 	test_threads();
 	test_limit();
+	test_hard_limit();
 	clean();
 	return check_done();
 }
