@@ -126,17 +126,12 @@ int fb_table(struct fb *f, uint64_t table, unsigned i, uint64_t *ret, struct err
 	return r < 0 ? r : 1;
 }
 
-int fb_vector(struct fb *f, uint64_t table, unsigned i, unsigned size, struct fb_vector *ret,
-	      struct error *err)
+/* The vector at `at`. */
+static int vector_at(struct fb *f, uint64_t at, unsigned size, struct fb_vector *ret, struct error *err)
 {
-	uint64_t at = 0, n = 0;
-	int r = fb_table(f, table, i, &at, err);
+	uint64_t n = 0;
+	int r = fb_number(f, at, 4, &n, err);
 
-	if (r <= 0) {
-		*ret = (struct fb_vector){ 0 };
-		return r;
-	}
-	r = fb_number(f, at, 4, &n, err);
 	if (r < 0)
 		return r;
 	if (n > (f->r.size - at - 4) / size)
@@ -146,35 +141,65 @@ int fb_vector(struct fb *f, uint64_t table, unsigned i, unsigned size, struct fb
 	return 0;
 }
 
+int fb_vector(struct fb *f, uint64_t table, unsigned i, unsigned size, struct fb_vector *ret,
+	      struct error *err)
+{
+	uint64_t at = 0;
+	int r = fb_table(f, table, i, &at, err);
+
+	*ret = (struct fb_vector){ 0 };
+	return r <= 0 ? r : vector_at(f, at, size, ret, err);
+}
+
 int fb_element(struct fb *f, const struct fb_vector *v, uint64_t i, uint64_t *ret, struct error *err)
 {
 	return follow(f, v->at + 4 * i, ret, err);
 }
 
+static int text_of(struct fb *f, const struct fb_vector *v, struct arena *a, uint64_t max,
+		   const char **ret, struct error *err)
+{
+	char *s;
+	int r;
+
+	if (v->n > max)
+		return fail(err, EBADMSG, "byte %" PRIu64 ": a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed",
+			    v->at, v->n, max);
+	r = fb_spend(f, v->n + 1, err);
+	if (r < 0)
+		return r;
+	s = arena_alloc(a, (size_t)v->n + 1);
+	if (!s)
+		return fail(err, ENOMEM, "no memory for a string of %" PRIu64 " bytes", v->n);
+	if (v->n)
+		r = range_read_all(f->r, v->at, (size_t)v->n, s, err);
+	if (r < 0)
+		return r;
+	if (memchr(s, 0, (size_t)v->n))
+		return fail(err, EBADMSG, "byte %" PRIu64 ": a name with a NUL in it", v->at);
+	*ret = s;
+	return 0;
+}
+
 int fb_string(struct fb *f, uint64_t table, unsigned i, struct arena *a, uint64_t max,
 	      const char **ret, struct error *err)
 {
-	struct fb_vector v = { 0 };
-	char *s;
+	struct fb_vector v;
 	int r = fb_vector(f, table, i, 1, &v, err);
 
-	if (r < 0)
-		return r;
-	if (v.n > max)
-		return fail(err, EBADMSG, "byte %" PRIu64 ": a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed",
-			    v.at, v.n, max);
-	r = fb_spend(f, v.n + 1, err);
-	if (r < 0)
-		return r;
-	s = arena_alloc(a, (size_t)v.n + 1);
-	if (!s)
-		return fail(err, ENOMEM, "no memory for a string of %" PRIu64 " bytes", v.n);
-	if (v.n)
-		r = range_read_all(f->r, v.at, (size_t)v.n, s, err);
-	if (r < 0)
-		return r;
-	if (memchr(s, 0, (size_t)v.n))
-		return fail(err, EBADMSG, "byte %" PRIu64 ": a name with a NUL in it", v.at);
-	*ret = s;
-	return 0;
+	return r < 0 ? r : text_of(f, &v, a, max, ret, err);
+}
+
+int fb_text(struct fb *f, uint64_t at, struct arena *a, uint64_t max, const char **ret,
+	    struct error *err)
+{
+	struct fb_vector v;
+	int r = vector_at(f, at, 1, &v, err);
+
+	return r < 0 ? r : text_of(f, &v, a, max, ret, err);
+}
+
+int fb_bytes(struct fb *f, uint64_t at, struct fb_vector *ret, struct error *err)
+{
+	return vector_at(f, at, 1, ret, err);
 }

@@ -56,6 +56,11 @@ int fb_vector(struct fb *f, uint64_t table, unsigned i, unsigned size, struct fb
 	      struct error *err);
 /* Element i of a vector of references: the position it leads to. */
 int fb_element(struct fb *f, const struct fb_vector *v, uint64_t i, uint64_t *ret, struct error *err);
+/* The vector of bytes at `at`: an element of a vector of strings. */
+int fb_bytes(struct fb *f, uint64_t at, struct fb_vector *ret, struct error *err);
+/* The string at `at` (an element of a vector of strings), as fb_string(). */
+int fb_text(struct fb *f, uint64_t at, struct arena *a, uint64_t max, const char **ret,
+	    struct error *err);
 /* Field i as a string in the arena, at most max bytes, without NULs; "" if absent. */
 int fb_string(struct fb *f, uint64_t table, unsigned i, struct arena *a, uint64_t max,
 	      const char **ret, struct error *err);

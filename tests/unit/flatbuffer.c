@@ -65,6 +65,9 @@ static void check_good(void)
 	CHECK(fb_vector(&f, root, 3, 2, &v, &err) == 0 && v.n == 4 && v.at == VECTOR + 4, "%s", err.text);
 	CHECK(fb_number(&f, v.at + 6, 2, &u, &err) == 0 && u == 103, "its last element");
 	CHECK(fb_vector(&f, root, 3, 8, &v, &err) == -EBADMSG, "elements that leave the file");
+	CHECK(fb_text(&f, STRING, a, 3, &s, &err) == 0 && !strcmp(s, "abc"), "%s", err.text);
+	CHECK(fb_text(&f, SIZE - 2, a, 3, &s, &err) == -EBADMSG, "a string's length past the end");
+	CHECK(fb_bytes(&f, STRING, &v, &err) == 0 && v.n == 3 && v.at == STRING + 4, "%s", err.text);
 	CHECK(fb_table(&f, root, 4, &u, &err) == 1 && u == CHILD, "%s", err.text);
 	CHECK(fb_table(&f, root, 1, &u, &err) == 0, "an absent table");
 }
