@@ -601,13 +601,14 @@ static int expect(struct reader *h, uint64_t header, struct error *err)
 {
 	static const char word[] = "\"data_offsets\"";
 	enum { PIECE = 256 << 10, WORD = sizeof word - 1 };
-	_cleanup_free_ char *buf = header < LARGE ? NULL : malloc(WORD - 1 + PIECE);
+	_cleanup_free_ char *buf = NULL;
 	size_t kept = 0, count = 0, n;
 	const char *p, *end;
 	int r;
 
 	if (header < LARGE)
 		return 0;
+	buf = malloc(WORD - 1 + PIECE);
 	if (!buf)
 		return no_memory(h->path, err);
 	for (uint64_t at = 0; at < header; at += n) {
