@@ -86,8 +86,13 @@ uint8_t torch_unquantised(uint8_t dtype)
 
 static bool flag_of(const struct value *metadata, const char *name)
 {
-	const struct value *map = metadata ? value_mapping(metadata) : NULL;
-	const struct value *flag = map ? value_get(map, name) : NULL;
+	const struct value *map, *flag;
+
+	/* TorchScript: restore_type_tag(dict, "Dict[str, bool]") */
+	if (metadata && value_is_record(metadata, "torch.jit._pickle", "restore_type_tag"))
+		metadata = arg(metadata->record->args, 0);
+	map = metadata ? value_mapping(metadata) : NULL;
+	flag = map ? value_get(map, name) : NULL;
 
 	return flag && flag->kind == VALUE_BOOL && flag->i;
 }
