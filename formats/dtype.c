@@ -70,6 +70,7 @@ const struct dtype_info dtype_table[DTYPE_COUNT] = {
 	[DTYPE_MXFP4]       = { .name = "MXFP4", BLOCK(32, 17) },
 	[DTYPE_NVFP4]       = { .name = "NVFP4", BLOCK(64, 36) },
 	[DTYPE_Q1_0]        = { .name = "Q1_0", BLOCK(128, 18) },
+	[DTYPE_Q2_0]        = { .name = "Q2_0", BLOCK(64, 18) },
 };
 
 enum dtype dtype_find(const char *name, size_t n)

@@ -11,7 +11,7 @@ static const uint8_t types[] = {
 	[17] = DTYPE_IQ2_XS, [18] = DTYPE_IQ3_XXS, [19] = DTYPE_IQ1_S, [20] = DTYPE_IQ4_NL,
 	[21] = DTYPE_IQ3_S, [22] = DTYPE_IQ2_S, [23] = DTYPE_IQ4_XS, [29] = DTYPE_IQ1_M,
 	[34] = DTYPE_TQ1_0, [35] = DTYPE_TQ2_0, [39] = DTYPE_MXFP4, [40] = DTYPE_NVFP4,
-	[41] = DTYPE_Q1_0,
+	[41] = DTYPE_Q1_0, [42] = DTYPE_Q2_0,
 };
 
 enum dtype gguf_dtype(uint64_t type)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "convert.h"
+#include "ggml.h"
 #include "../cache/arena.h"
 #include "../cache/error.h"
 #include "../cache/make.h"
@@ -136,6 +137,11 @@ static int converted(const struct tensor *t, struct arena *a, struct range *r, s
 			return e;
 		from = DTYPE_F32;
 		*r = range_sub(*r, 0, 4 * tensor_elements(t)); /* half a byte may be left over */
+	} else if (dtype_table[from].block > 1) {
+		e = apply(a, t, ggml_dequantise(from), r, err);
+		if (e < 0)
+			return e;
+		from = DTYPE_F32;
 	}
 	return from == t->dtype ? 0 : apply(a, t, convert_cast(from, t->dtype), r, err);
 }
@@ -284,7 +290,8 @@ bool dtype_casts(unsigned from, unsigned to)
 	if (from >= DTYPE_COUNT || to >= DTYPE_COUNT)
 		return false;
 	return from == to || (dtype_table[to].is_float &&
-			      (dtype_table[from].is_float || is_quantised(from)));
+			      (dtype_table[from].is_float || is_quantised(from) ||
+			       ggml_dequantise(from).fn));
 }
 
 /* t as type `to`.  A tensor that is computed already becomes one of its bytes:

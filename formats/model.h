@@ -106,5 +106,6 @@ int tensor_set_strides(struct arena *a, struct tensor *t, uint64_t offset_elemen
  * *ret is m itself (counted) when nothing changes. caller drops its arena. */
 int model_map(struct model *m, uint8_t (*as)(const void *ctx, const struct tensor *t),
 	      const void *ctx, struct model **ret, struct error *err);
-/* Can tensors of `from` be had as `to`?  Floats among each other, quantised as floats. */
+/* Can tensors of `from` be had as `to`?  Floats among each other, quantised ones and
+ * GGUF's blocks as floats. */
 bool dtype_casts(unsigned from, unsigned to);

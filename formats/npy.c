@@ -15,9 +15,9 @@ enum {
 static uint8_t npy_type(const struct tensor *t)
 {
 	switch (t->dtype) {
-	case DTYPE_QI8: case DTYPE_I4:
+	case DTYPE_QI8: case DTYPE_I4: case DTYPE_I2:
 		return DTYPE_I8;
-	case DTYPE_QU8: case DTYPE_QU4: case DTYPE_U4:
+	case DTYPE_QU8: case DTYPE_QU4: case DTYPE_U4: case DTYPE_U2:
 		return DTYPE_U8;
 	case DTYPE_QI32:
 		return DTYPE_I32;
@@ -26,8 +26,8 @@ static uint8_t npy_type(const struct tensor *t)
 	}
 	if (dtype_table[t->dtype].numpy)
 		return t->dtype;
-	return dtype_table[t->dtype].is_float && dtype_casts(t->dtype, DTYPE_F32)
-		? DTYPE_F32 : DTYPE_NONE;
+	/* smaller floats, GGUF's blocks */
+	return dtype_casts(t->dtype, DTYPE_F32) ? DTYPE_F32 : DTYPE_NONE;
 }
 
 uint8_t npy_dtype(const struct tensor *t)
@@ -85,32 +85,45 @@ uint64_t npy_size(const struct tensor *t)
 	return npy_header(t, NULL) + npy_nbytes(t);
 }
 
+/* Packed integers, the first in the lowest bits, become a byte each. */
 static void npy_unpack_unsigned(const void *ctx, uint64_t first, const uint8_t *src,
 				uint8_t *dst, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		dst[2 * i] = src[i] & 15;
-		dst[2 * i + 1] = src[i] >> 4;
-	}
+	const unsigned bits = dtype_table[*(const uint8_t *)ctx].bits;
+
+	for (; n; n--, src++)
+		for (unsigned at = 0; at < 8; at += bits)
+			*dst++ = src[0] >> at & ((1u << bits) - 1);
 }
 
 static void npy_unpack_signed(const void *ctx, uint64_t first, const uint8_t *src,
 			      uint8_t *dst, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		dst[2 * i] = (uint8_t)(((src[i] & 15) ^ 8) - 8);
-		dst[2 * i + 1] = (uint8_t)((src[i] >> 4 ^ 8) - 8);
-	}
+	const unsigned bits = dtype_table[*(const uint8_t *)ctx].bits, sign = 1u << (bits - 1);
+
+	for (; n; n--, src++)
+		for (unsigned at = 0; at < 8; at += bits)
+			*dst++ = (uint8_t)(((src[0] >> at & (2 * sign - 1)) ^ sign) - sign);
 }
 
-/* Two 4-bit numbers a byte, the first in the low half, become a byte each. */
+bool npy_is_packed(unsigned dtype)
+{
+	return dtype == DTYPE_I4 || dtype == DTYPE_U4 || dtype == DTYPE_QU4 ||
+	       dtype == DTYPE_I2 || dtype == DTYPE_U2;
+}
+
 static int npy_unpack(const struct tensor *t, struct arena *a, struct range packed,
 		      struct range *ret, struct error *err)
 {
-	const struct map unsigned_ = { .in = 1, .out = 2, .fn = npy_unpack_unsigned, .name = "u4" };
-	const struct map signed_ = { .in = 1, .out = 2, .fn = npy_unpack_signed, .name = "i4" };
-	struct range r = make_map(a, packed, t->dtype == DTYPE_I4 ? &signed_ : &unsigned_);
+	static const uint8_t dtypes[] = { DTYPE_I4, DTYPE_U4, DTYPE_QU4, DTYPE_I2, DTYPE_U2 };
+	bool with_sign = t->dtype == DTYPE_I4 || t->dtype == DTYPE_I2;
+	struct map m = { .in = 1, .out = 8u / dtype_table[t->dtype].bits,
+			 .fn = with_sign ? npy_unpack_signed : npy_unpack_unsigned,
+			 .name = dtype_name(t->dtype) };
+	struct range r;
 
+	m.ctx = memchr(dtypes, t->dtype, sizeof dtypes); /* outlives t; told by the name */
+	r = make_map(a, packed, &m);
 	if (!r.blob)
 		return fail(err, ENOMEM, "no memory");
 	if (!range_has(r, 0, tensor_elements(t)))
@@ -133,7 +146,7 @@ int npy_data(const struct tensor *t, struct arena *a, struct range *ret, struct 
 	r = tensor_bytes(t, a, &own, err);
 	if (r < 0)
 		return r;
-	if (t->dtype == DTYPE_I4 || t->dtype == DTYPE_U4 || t->dtype == DTYPE_QU4)
+	if (npy_is_packed(t->dtype))
 		return npy_unpack(t, a, own, ret, err);
 	if (as != DTYPE_F32 || t->dtype == DTYPE_F32) {
 		*ret = own;

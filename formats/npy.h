@@ -17,6 +17,8 @@ enum { NPY_HEADER_MAX = 6144 }; /* 255 dimensions of 20 digits; a multiple of 64
  * smaller floats, I8, U8 and I32 for quantised and 4-bit integers; DTYPE_NONE:
  * there is no .npy of it, and the functions below are not for it. */
 uint8_t npy_dtype(const struct tensor *t);
+/* Integers of less than a byte: a byte each in a .npy. */
+bool npy_is_packed(unsigned dtype);
 /* The header, into buf (NPY_HEADER_MAX bytes; NULL: only its size). */
 size_t npy_header(const struct tensor *t, uint8_t *buf);
 /* Size of the whole file. */

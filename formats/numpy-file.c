@@ -232,11 +232,13 @@ static int read_header(struct arena *a, struct range data, struct literal *ret,
 	if (!numpy_is_file(first, sizeof first))
 		return fail(err, EBADMSG, "not a .npy file");
 	if (first[6] < 1 || first[6] > 3)
-		return fail(err, EOPNOTSUPP, "a .npy file of version %u, 1 to 3 are read", first[6]);
+		return fail(err, EOPNOTSUPP, "a .npy file of version %u, 1 to 3 are read",
+			    first[6]);
 	start = first[6] == 1 ? 10 : 12;
 	n = get_le(first + 8, first[6] == 1 ? 2 : 4);
 	if (n > HEADER_MAX)
-		return fail(err, EBADMSG, "a header of %" PRIu64 " bytes, at most %d are allowed", n,
+		return fail(err, EBADMSG, "a header of %" PRIu64 " bytes, at most %d are allowed",
+			    n,
 			    HEADER_MAX);
 	if (n > data.size - start)
 		return fail(err, EBADMSG, "its header ends at %" PRIu64 ", past the file's end at %"
@@ -261,7 +263,8 @@ static int parse(struct arena *a, struct range data, struct header *h, uint64_t 
 		return r;
 	text = l.p;
 	if (memchr(text, 0, (size_t)(l.end - text)) || !dict(&l, h))
-		return fail(err, EBADMSG, "the header is not a dict of descr, fortran_order and shape,"
+		return fail(err, EBADMSG, "the header is not a dict of descr, fortran_order and "
+			    "shape,"
 			    " at its byte %d", (int)(l.p - text));
 	return 0;
 }
@@ -302,7 +305,8 @@ int numpy_file_check(struct range data, const char *what,
 	if (r <= 0 || (r = parse(a, data, &h, &start, err)) < 0)
 		return r < 0 ? r : 0;
 	if (dtype_bytes(t.dtype, tensor_elements(&t), &end) && end < data.size - start)
-		sentence = arena_printf(a, "%s: %" PRIu64 " bytes follow its values, nothing should",
+		sentence = arena_printf(a, "%s: %" PRIu64 " bytes follow its values, nothing "
+					"should",
 					what, data.size - start - end);
 	if (sentence)
 		found(ctx, sentence);

@@ -79,8 +79,8 @@ static uint8_t npz_holds(const struct tensor *t, const char **why)
 	if (d == DTYPE_NONE)
 		*why = t->dtype == DTYPE_STRING ? "an npz holds strings only as Python objects"
 						: "NumPy has no such type";
-	/* 4-bit integers stay what they are until their .npy is made. */
-	return t->dtype == DTYPE_I4 || t->dtype == DTYPE_U4 ? t->dtype : d;
+	/* packed integers stay what they are until their .npy is made */
+	return npy_is_packed(t->dtype) && !t->quant ? t->dtype : d;
 }
 
 static const struct view_option npz_options[] = {

@@ -448,6 +448,8 @@ static uint8_t safetensors_holds(const struct tensor *t, const char **why)
 	case DTYPE_C128: *why = "safetensors has no C128"; break;
 	case DTYPE_I4: *why = "safetensors has no I4"; break;
 	case DTYPE_U4: *why = "safetensors has no U4"; break;
+	case DTYPE_I2: *why = "safetensors has no I2"; break;
+	case DTYPE_U2: *why = "safetensors has no U2"; break;
 	case DTYPE_STRING: *why = "safetensors has no strings"; break;
 	default: *why = "safetensors has no such type"; break;
 	}

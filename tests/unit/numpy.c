@@ -19,17 +19,22 @@ static const struct {
 	uint64_t shape[3];
 	bool layout;        /* it must be turned */
 } rows[] = {
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 1, DTYPE_F32, 2, { 2, 3 } },
-	{ "{\"descr\":\"<f4\",\"fortran_order\":False,\"shape\":(2,3)}", 1, DTYPE_F32, 2, { 2, 3 } },
+	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 1, DTYPE_F32, 2,
+	 { 2, 3 } },
+	{ "{\"descr\":\"<f4\",\"fortran_order\":False,\"shape\":(2,3)}", 1, DTYPE_F32, 2,
+	 { 2, 3 } },
 	{ "{'shape': (), 'fortran_order': True, 'descr': '|b1'}\n", 1, DTYPE_BOOL, 0 },
 	{ "{'shape': (3,), 'fortran_order': True, 'descr': '>f8'}", 1, DTYPE_F64, 1, { 3 }, true },
 	{ "{'shape': (3,), 'fortran_order': True, 'descr': '<f8'}", 1, DTYPE_F64, 1, { 3 } },
-	{ "{'shape': (3, 2), 'fortran_order': True, 'descr': 'i8'}", 1, DTYPE_I64, 2, { 3, 2 }, true },
+	{ "{'shape': (3, 2), 'fortran_order': True, 'descr': 'i8'}", 1, DTYPE_I64, 2, { 3, 2 },
+	 true },
 	{ "{'shape': (3, 1), 'fortran_order': True, 'descr': 'i8'}", 1, DTYPE_I64, 2, { 3, 1 } },
-	{ "{'shape': (0, 18446744073709551615, 9), 'fortran_order': True, 'descr': '>i8'}", 1, DTYPE_I64,
+	{ "{'shape': (0, 18446744073709551615, 9), 'fortran_order': True, 'descr': '>i8'}", 1,
+	 DTYPE_I64,
 	  3, { 0, UINT64_MAX, 9 } },
 	{ "{u'shape': (3L,), 'fortran_order': True, b'descr': '|u1'}", 1, DTYPE_U8, 1, { 3 } },
-	{ "\t{ 'shape' :\n(3 , ) ,'fortran_order':True,'descr':'>c16'}\f", 1, DTYPE_C128, 1, { 3 }, true },
+	{ "\t{ 'shape' :\n(3 , ) ,'fortran_order':True,'descr':'>c16'}\f", 1, DTYPE_C128, 1, { 3 },
+	 true },
 	{ "{'shape': (3,), 'fortran_order': True, 'descr': '>u1'}", 1, DTYPE_U8, 1, { 3 } },
 	{ "{'shape': (3,), 'fortran_order': True, 'descr': '|O'}", 0 },
 	{ "{'shape': (3,), 'fortran_order': True, 'descr': ''}", 0 },
@@ -82,9 +87,11 @@ static void test_rows(void)
 		int r = numpy_file(a, file(a, rows[i].header, &p), &t, &why, &err);
 
 		CHECK(r == rows[i].want, "row %zu: %d, not %d: %s", i, r, rows[i].want, err.text);
-		CHECK((r < 0) == (err.text[0] != 0) && (r == 0) == (why != NULL), "row %zu: words", i);
+		CHECK((r < 0) == (err.text[0] != 0) && (r == 0) == (why != NULL), "row %zu: words",
+		      i);
 		if (r > 0) {
-			CHECK(t.dtype == rows[i].dtype && t.ndim == rows[i].ndim, "row %zu: %s, %u dimensions",
+			CHECK(t.dtype == rows[i].dtype && t.ndim == rows[i].ndim,
+			      "row %zu: %s, %u dimensions",
 			      i, dtype_name(t.dtype), t.ndim);
 			CHECK(!t.ndim || !memcmp(t.shape, rows[i].shape, t.ndim * sizeof *t.shape),
 			      "row %zu: shape", i);
