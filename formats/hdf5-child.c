@@ -411,7 +411,7 @@ static bool confine(uint32_t cpu_ms)
 	/* SIGPROF ends the process; the limit is for one that has caught it. */
 	if (setitimer(ITIMER_PROF, &timer, NULL) < 0 || !limit(RLIMIT_CPU, cpu_ms / 1000 + 2))
 		return false;
-#ifndef __SANITIZE_ADDRESS__ /* its shadow takes terabytes of addresses */
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* terabytes of shadow */
 	if (!limit(RLIMIT_AS, MEMORY))
 		return false;
 #endif
