@@ -196,6 +196,15 @@ static bool search_is_lfs(const uint8_t *first, size_t n)
 	return n >= sizeof head - 1 && !memcmp(first, head, sizeof head - 1);
 }
 
+bool entry_is_pointer(const struct entry *e)
+{
+	uint8_t first[64];
+	size_t n;
+
+	return e->data.blob && range_read(e->data, 0, sizeof first, first, &n, NULL) >= 0 &&
+	       search_is_lfs(first, n);
+}
+
 /* What the decoders say of an entry whose first bytes are first [n].  1: it is a
  * model, which lies in a; 0. */
 static int search_ask(struct search *s, const struct entry *e, const uint8_t *first, size_t n,

@@ -67,6 +67,9 @@ const struct decoder *decoder_find(const char *name);
  * begin with it, decode() below adds nothing.  In a; never NULL. */
 const char *entry_path(const struct bundle *b, const struct entry *e, struct arena *a);
 
+/* Is what lies there the pointer that Git LFS leaves of a file that was not fetched? */
+bool entry_is_pointer(const struct entry *e);
+
 /* A claim that could not be made: the entry is unmistakably of a format, but bad. */
 struct refusal {
 	const struct entry *entry;

@@ -119,13 +119,26 @@ static int open_index(struct open *o, const struct bundle *b, const struct entry
 	return o->shards ? 0 : no_memory(err);
 }
 
+static const char *shard_name(struct open *o, uint32_t i)
+{
+	return arena_printf(o->a, "%s.data-%05u-of-%05u", o->prefix, i, o->x.shards);
+}
+
+/* Of a shard that is there. */
+static bool is_pointer(struct open *o, uint32_t i)
+{
+	const char *name = shard_name(o, i);
+
+	return name && entry_is_pointer(bundle_find(o->b, name));
+}
+
 static int open_shard(struct open *o, uint32_t i, struct range *ret, struct error *err)
 {
 	const struct entry *e;
 	const char *name;
 
 	if (!o->shards[i].blob) {
-		name = arena_printf(o->a, "%s.data-%05u-of-%05u", o->prefix, i, o->x.shards);
+		name = shard_name(o, i);
 		if (!name)
 			return no_memory(err);
 		e = bundle_find(o->b, name);
@@ -148,6 +161,9 @@ static int stored_bytes(struct open *o, const struct tfindex_entry *e, struct ra
 
 	if (r < 0)
 		return r;
+	if (!range_has(shard, e->offset, e->size) && is_pointer(o, e->shard))
+		return fail(err, EBADMSG, "shard %u is a Git LFS pointer, the file itself was not fetched "
+			    "(git lfs pull does that)", e->shard);
 	if (!range_has(shard, e->offset, e->size))
 		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " bytes from %" PRIu64
 			    " of shard %u, which has %" PRIu64, e->key, e->size, e->offset, e->shard,

@@ -292,6 +292,7 @@ static int keras_file(struct saved *x, const struct bundle *b, const char *folde
 {
 	const char *name = arena_printf(x->s.a, "%skeras_metadata.pb", folder);
 	const struct entry *e = name ? bundle_find(b, name) : NULL;
+	struct error why = { 0 };
 	struct pb_field f;
 	struct pb m;
 	int r;
@@ -301,10 +302,19 @@ static int keras_file(struct saved *x, const struct bundle *b, const char *folde
 	if (!e || !e->data.blob)
 		return 0;
 	pb_open(&x->file, e->data, &m);
-	while ((r = pb_next(&m, &f, err)) > 0)
-		if (f.number == 1 && (r = keras_node(x, &m, &f, err)) < 0)
+	while ((r = pb_next(&m, &f, &why)) > 0)
+		if (f.number == 1 && (r = keras_node(x, &m, &f, &why)) < 0)
 			break;
-	return r < 0 ? within(r, err, "keras_metadata.pb") : 0;
+	if (r >= 0)
+		return 0;
+	if (r != -EBADMSG)
+		return fail(err, why.code, "keras_metadata.pb: %s", why.text);
+	/* the variables are whole without it */
+	x->s.m->config = NULL;
+	if (map_new(x, &x->keras, err) < 0 ||
+	    build_note(&x->s, "keras_metadata.pb is damaged and not shown: %s", why.text) < 0)
+		return no_memory(err);
+	return 0;
 }
 
 /* Of older Kerases: node i of the object graph, where it is a user's object. */

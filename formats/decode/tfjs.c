@@ -456,6 +456,9 @@ static int group_range(struct model_files *x, const struct group *g, struct rang
 			return fail(err, ENOENT, "the shard '%s' is missing", g->paths[i]);
 		if (!e->data.blob)
 			return fail(err, EBADMSG, "the shard '%s' is a link that leads outside", g->paths[i]);
+		if (entry_is_pointer(e))
+			return fail(err, EBADMSG, "the shard '%s' is a Git LFS pointer, the file itself was not "
+				    "fetched (git lfs pull does that)", g->paths[i]);
 		parts[i] = e->data;
 	}
 	*ret = g->n_paths == 1 ? parts[0] : make_cat(x->s->a, parts, g->n_paths);
@@ -752,7 +755,7 @@ static int tfjs_claim(const struct bundle *b, const struct entry *e, const uint8
 		return 0;
 	for (size_t i = 0; i < m.n; i++)
 		k += m.groups[i].n_paths;
-	names = arena_array(a, k, sizeof *names);
+	names = arena_array(a, k + 1, sizeof *names);
 	if (!names)
 		return no_memory(err);
 	names[0] = e->name;
@@ -764,6 +767,10 @@ static int tfjs_claim(const struct bundle *b, const struct entry *e, const uint8
 				return no_memory(err);
 		}
 	}
+	/* the graph before 1.0, whose constants have their values in the shards */
+	names[k] = arena_printf(a, "%.*stensorflowjs_model.pb", (int)folder, e->name);
+	if (names[k] && bundle_find(b, names[k]))
+		k++;
 	ret->names = names;
 	ret->n = k;
 	ret->rank = RANK_FILE;
@@ -773,10 +780,11 @@ static int tfjs_claim(const struct bundle *b, const struct entry *e, const uint8
 /* A manifest needs its shards; of those of "group1-shard1of2.bin" the model is beside it. */
 static const char *tfjs_whole(const char *name, struct arena *a)
 {
+	static const char manifest[] = "weights_manifest.json";
 	const char *shard = strstr(name, "-shard");
-	size_t n = strlen(name);
+	size_t n = strlen(name), k = sizeof manifest - 1;
 
-	if (!strcmp(name, "model.json") || !strcmp(name, "weights_manifest.json"))
+	if (!strcmp(name, "model.json") || (n >= k && !strcmp(name + n - k, manifest)))
 		return name;
 	if (!strncmp(name, "group", 5) && shard && strstr(shard, "of") && n > 4 && !strcmp(name + n - 4, ".bin"))
 		return "model.json";

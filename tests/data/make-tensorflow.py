@@ -11,6 +11,8 @@ import json, pathlib, struct, sys
 HERE = pathlib.Path(__file__).resolve().parent
 FLOAT, INT32, UINT8, STRING, INT64, BFLOAT16, INT4 = 1, 3, 4, 7, 9, 14, 29
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n"
+
 # ---- protobuf ----
 
 
@@ -206,6 +208,8 @@ def checkpoints(top):
   (bad("shard-short") / "x.data-00001-of-00002").write_bytes(b"\x80\x3f")
   bad("index-missing").mkdir(exist_ok=True)
   (bad("index-missing") / "x.data-00000-of-00001").write_bytes(b"\0" * 8)
+  Checkpoint(2).add("w", FLOAT, [2], numbers(2)).add("b", FLOAT, [50], numbers(50), shard=1).write(bad("pointer"))
+  (bad("pointer") / "x.data-00001-of-00002").write_text(POINTER)
   Checkpoint(shards=1, consumer=3).write(bad("version"))
   Checkpoint().add("w", FLOAT, [2], numbers(2), shard=0, size=4).write(bad("size"))
   Checkpoint().add("w", FLOAT, [3], numbers(2)).write(bad("shape"))
@@ -298,6 +302,8 @@ def savedmodels(top):
   folder = model("keras", field(1, 1) + meta_graph(["serve"]), variables)
   layers = [(0, "root", "_tf_keras_sequential", {"name": "s", "class_name": "Sequential", "config": {"layers": []}, "keras_version": "2.9.0"}), (1, "root.layer-0", "_tf_keras_layer", {"class_name": "Dense"})]
   (folder / "keras_metadata.pb").write_bytes(b"".join(field(1, field(2, i) + field(3, path) + field(4, kind) + field(5, json.dumps(text))) for i, path, kind, text in layers))
+  folder = model("keras-damaged", field(1, 1) + meta_graph(["serve"]), variables)  # which takes nothing from the variables
+  (folder / "keras_metadata.pb").write_bytes(field(1, field(3, "root") + field(5, '{"class_name": "A", "config": 1}')) + b"\x0a\xff\x01")
   nodes = field(1, field(4, field(1, "_tf_keras_model") + field(3, '{"model_config": {"class_name": "Model", "config": 1}}'))) + field(1, field(7, b""))
   model("keras-old", field(1, 1) + meta_graph(["serve"], extra=field(7, nodes)))
   folder = top / "two"
@@ -361,8 +367,9 @@ def tfjs(top):
   model("quantised", quantised, {"q.bin": bytes([0, 1, 2, 255]) + struct.pack("<2H", 0, 65535) + bytes([0, 2, 3]) + struct.pack("<2e", 1.5, -2)})
   texts = [b"alpha", b"", "γ".encode(), b"\xff"]
   model("strings", [{"paths": ["s.bin"], "weights": [weight("words", [2, 2], "string"), weight("w", [1])]}], {"s.bin": b"".join(struct.pack("<I", len(t)) + t for t in texts) + numbers(1)})
-  model("old", one, {"group1-shard1of1.bin": numbers(4), "tensorflowjs_model.pb": b""}, file="weights_manifest.json")
+  model("old", one, {"group1-shard1of1.bin": numbers(4), "tensorflowjs_model.pb": const("w", tensor(FLOAT, [2, 2], b""))}, file="weights_manifest.json")
   model("bad-missing", one, {})
+  model("bad-pointer", one, {"group1-shard1of1.bin": POINTER.encode()})
   model("bad-short", one, {"group1-shard1of1.bin": numbers(3)})
   model("bad-long", one, {"group1-shard1of1.bin": numbers(5)})
   model("bad-cut", one, {}, text='{"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"pa')

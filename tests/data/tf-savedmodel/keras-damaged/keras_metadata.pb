@@ -1,0 +1,3 @@
+
+(root* {"class_name": "A", "config": 1}
+ÿ
