@@ -81,6 +81,24 @@ static const struct value *item(const struct value *v, uint32_t i)
 	return v->items[i];
 }
 
+/* Types that ml_dtypes adds to NumPy, of which there are whole bytes to a value. */
+static enum dtype ml_dtype(const struct value *global)
+{
+	static const struct {
+		const char *name;
+		uint8_t dtype;
+	} types[] = {
+		{ "bfloat16", DTYPE_BF16 }, { "float8_e4m3fn", DTYPE_F8_E4M3 },
+		{ "float8_e5m2", DTYPE_F8_E5M2 }, { "float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ },
+		{ "float8_e5m2fnuz", DTYPE_F8_E5M2FNUZ }, { "float8_e8m0fnu", DTYPE_F8_E8M0 },
+	};
+
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		if (value_is_global(global, "ml_dtypes", types[i].name))
+			return types[i].dtype;
+	return DTYPE_NONE;
+}
+
 enum dtype numpy_dtype(const struct value *v, bool *ret_swapped)
 {
 	const struct value *text, *order;
@@ -90,9 +108,12 @@ enum dtype numpy_dtype(const struct value *v, bool *ret_swapped)
 	if (!value_is_record(v, "numpy", "dtype"))
 		return DTYPE_NONE;
 	text = item(v->record->args, 0);
-	if (!text || text->kind != VALUE_STRING)
+	if (text && text->kind == VALUE_GLOBAL)
+		d = ml_dtype(text);
+	else if (text && text->kind == VALUE_STRING)
+		d = numpy_descr(text->s, text->n, &swapped);
+	else
 		return DTYPE_NONE;
-	d = numpy_descr(text->s, text->n, &swapped);
 	/* state: (3, byte order, subdtype, names, fields, ...) */
 	order = item(v->record->state, 1);
 	if (order && order->kind == VALUE_STRING && order->n == 1 && *order->s == '>')
@@ -111,9 +132,9 @@ bool numpy_item(const struct value *dtype, uint64_t *ret_size, bool *ret_objects
 	if (!value_is_record(dtype, "numpy", "dtype"))
 		return false;
 	text = item(dtype->record->args, 0);
-	if (!text || text->kind != VALUE_STRING || !text->n)
+	if (!text || (text->kind != VALUE_STRING && text->kind != VALUE_GLOBAL) || !text->n)
 		return false;
-	s = text->s + (strchr("<>|=", *text->s) != NULL);
+	s = text->kind == VALUE_GLOBAL ? "V" : text->s + (strchr("<>|=", *text->s) != NULL);
 	/* state: (3, byte order, subdtype, names, fields, size, alignment, flags) */
 	elsize = item(dtype->record->state, 5);
 	flags = item(dtype->record->state, 7);

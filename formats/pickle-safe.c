@@ -83,6 +83,7 @@ static const struct {
 	{ "torch.nn.backends.thnn", " _get_thnn_function_backend " },
 	{ "torch.jit._pickle", " build_intlist build_tensorlist build_doublelist build_boollist "
 			       "build_tensor_from_id restore_type_tag " },
+	{ "jax._src.array", " _reconstruct_array " },
 	{ "joblib.numpy_pickle", " NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper " },
 	{ "joblib.numpy_pickle_compat", " NDArrayWrapper ZNDArrayWrapper " },
 	{ "sklearn.externals.joblib.numpy_pickle",

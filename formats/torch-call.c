@@ -408,6 +408,22 @@ static int call_numpy(struct torch_loading *l, const struct value *v, uint64_t *
 	return e < 0 ? e : torch_add(l, &t, &whole, ret, err);
 }
 
+/* jax._src.array._reconstruct_array(function, args, state, more): NumPy's own array. */
+static int call_jax(struct torch_loading *l, const struct value *v, uint64_t *ret,
+		    struct error *err)
+{
+	const struct value *args = v->record->args, *state = arg(args, 2);
+	struct record record = { .callable = args && args->n ? args->items[0] : NULL };
+	const struct value array = { .kind = VALUE_RECORD, .record = &record };
+
+	if (strcmp(value_name(v->record->callable), "_reconstruct_array") != 0 || !state ||
+	    state->kind != VALUE_TUPLE || !torch_is_sequence(arg(args, 1)))
+		return 0;
+	record.args = args->items[1];
+	record.state = args->items[2];
+	return call_numpy(l, &array, ret, err);
+}
+
 /* copyreg._reconstructor(class, object, None) with such a class is what the
  * pickle machine makes of it with any other: class.__new__(class). */
 static int resolve_reconstructor(struct torch_loading *l, struct record *r, struct error *err)
@@ -442,6 +458,8 @@ int torch_made(void *ctx, struct arena *a, struct value *v, struct error *err)
 		e = v->record->state ? 0 : call(l, callable, v->record->args, &number, err);
 	else if (callable->n > 5 && memcmp(callable->s, "numpy", 5) == 0)
 		e = call_numpy(l, v, &number, err);
+	else if (callable->n > 4 && memcmp(callable->s, "jax.", 4) == 0)
+		e = call_jax(l, v, &number, err);
 	else
 		e = resolve_reconstructor(l, v->record, err);
 	if (e > 0)

@@ -49,6 +49,14 @@ def modules():
   (PICKLE / "tensors.pkl").write_bytes(pickle.dumps(tensors, 2))
 
 
+def by_ml_dtypes():
+  """What ml_dtypes' arrays and JAX's look like, without either."""
+  def dtype(name, size): return f"cnumpy\ndtype\n(cml_dtypes\n{name}\nI00\nI01\ntR(I3\nS'<'\nNNNI{size}\nI{size}\nI64\ntb"
+  def array(name, size, n): return f"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I{n}\nt{dtype(name, size)}I00\nS'{'ab' * (n * size // 2)}'\ntb"
+  jax = f"cjax._src.array\n_reconstruct_array\n(cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\nt(I1\n(I3\nt{dtype('bfloat16', 2)}I00\nS'ababab'\nt(dtR"
+  return ("(dS'bf16'\n" + array("bfloat16", 2, 3) + "sS'f8'\n" + array("float8_e4m3fn", 1, 4) + "sS'i4'\n" + array("int4", 1, 2) + "sS'jax'\n" + jax + "s.").encode()
+
+
 def estimator(kind):
   x = np.array([[0., 1], [1, 0], [2, 1], [3, 1]])
   return kind.fit(x, [0, 0, 1, 1])
@@ -65,6 +73,7 @@ def make_pickle():
   (PICKLE / "random.pkl").write_bytes(pickle.dumps(np.random.RandomState(1), 4))
   (PICKLE / "two.pkl").write_bytes(pickle.dumps(ramp(2), 4) + pickle.dumps(ramp(3), 4))
   (PICKLE / "packed.pkl.gz").write_bytes(gzip.compress(pickle.dumps({"w": ramp(3)}, 4), mtime=0))
+  (PICKLE / "ml-dtypes.pkl").write_bytes(by_ml_dtypes())
   modules()
   whole = pickle.dumps({"w": ramp(64)}, 4)
   (PICKLE / "bad-cut.pkl").write_bytes(whole[:-40])
