@@ -76,7 +76,8 @@ static const struct rule deepseek[] = {
 	{ "expert_weights_scale", "routed_scaling_factor" },
 	{ "expert_weights_norm", "norm_topk_prob" }, { 0 },
 };
-static const struct rule lfm2[] = {
+static const struct rule lfm2[] = { /* a number of heads for each layer: set_layers() */
+	{ "attention.head_count_kv", NULL },
 	{ "attention.layer_norm_rms_epsilon", "norm_eps" }, { "shortconv.l_cache", "conv_L_cache" },
 	{ 0 },
 };
@@ -85,6 +86,12 @@ static const struct rule gpt2[] = {
 	{ "context_length", "n_positions" }, { "context_length", "n_ctx" },
 	{ "embedding_length", "n_embd" }, { "block_count", "n_layer" },
 	{ "feed_forward_length", "n_inner" }, { "attention.head_count", "n_head" },
+	{ "attention.layer_norm_epsilon", "layer_norm_epsilon" }, { 0 },
+};
+static const struct rule gptj[] = {
+	{ "context_length", "n_positions" }, { "embedding_length", "n_embd" },
+	{ "block_count", "n_layer" }, { "feed_forward_length", "n_inner" },
+	{ "attention.head_count", "n_head" },
 	{ "attention.layer_norm_epsilon", "layer_norm_epsilon" },
 	{ "rope.dimension_count", "rotary_dim" }, { 0 },
 };
@@ -149,7 +156,7 @@ static const struct family {
 	{ "glm4", "glm4", "Glm4ForCausalLM", NULL, PARTIAL },
 	{ "gpt-oss", "gpt_oss", "GptOssForCausalLM", local_experts },
 	{ "gpt2", "gpt2", "GPT2LMHeadModel", gpt2, OWN },
-	{ "gptj", "gptj", "GPTJForCausalLM", gpt2, OWN },
+	{ "gptj", "gptj", "GPTJForCausalLM", gptj, OWN },
 	{ "gptneox", "gpt_neox", "GPTNeoXForCausalLM", layer_norm, PARTIAL },
 	{ "granite", "granite", "GraniteForCausalLM", granite },
 	{ "granitemoe", "granitemoe", "GraniteMoeForCausalLM", granite },
@@ -270,6 +277,53 @@ static int set_scaling(struct config *c)
 	return set(c, "rope_scaling", map);
 }
 
+static bool has_tensor(const struct build *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->tensors[i].name, name))
+			return true;
+	return false;
+}
+
+/* Layers with attention are those that have heads for keys. */
+static int set_layers(struct config *c)
+{
+	const struct value *kv = of(c, "attention.head_count_kv");
+	size_t cap = kv && kv->kind == VALUE_LIST ? kv->n : 0;
+	struct value *list = value_list(c->s->a, VALUE_LIST, cap);
+	int64_t most = number(kv, 0);
+
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; cap && i < kv->n; i++) {
+		int64_t heads = number(kv->items[i], 0);
+
+		most = heads > most ? heads : most;
+		if (heads > 0 && value_append(c->s->a, list, &cap, value_int(c->s->a, i)) < 0)
+			return -ENOMEM;
+	}
+	if (most > 0 && set(c, "num_key_value_heads", value_int(c->s->a, most)) < 0)
+		return -ENOMEM;
+	if (list->n && set(c, "full_attn_idxs", list) < 0)
+		return -ENOMEM;
+	/* the width in the file is the one that was computed */
+	return set_bool(c, "block_auto_adjust_ff_dim", false);
+}
+
+/* What the file's tensors say. */
+static int set_from_tensors(struct config *c, const struct family *f)
+{
+	int r = 0;
+
+	if (f->rules == t5)
+		return set_bool(c, "is_gated_act", has_tensor(c->s, "enc.blk.0.ffn_gate.weight"));
+	if (strcmp(f->type, "stablelm"))
+		return 0;
+	r = set_bool(c, "use_qkv_bias", has_tensor(c->s, "blk.0.attn_q.bias"));
+	return r < 0 ? r : set_bool(c, "use_parallel_residual",
+				    !has_tensor(c->s, "blk.0.ffn_norm.weight"));
+}
+
 /* What is computed from several keys. */
 static int set_computed(struct config *c, const struct family *f)
 {
@@ -295,6 +349,10 @@ static int set_computed(struct config *c, const struct family *f)
 	head = number(of(c, "attention.key_length_mla"), head);
 	if (r >= 0 && f->rules == deepseek && head > rotary)
 		r = set(c, "qk_nope_head_dim", value_int(c->s->a, head - rotary));
+	if (r >= 0 && f->rules == lfm2)
+		r = set_layers(c);
+	if (r >= 0 && c->s->n)
+		r = set_from_tensors(c, f);
 	return r;
 }
 
@@ -326,14 +384,6 @@ static const struct family *family_of(const struct config *c)
 		    (!type || !strcmp(families[i].type, type)))
 			return &families[i];
 	return NULL;
-}
-
-static bool has_tensor(const struct build *s, const char *name)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->tensors[i].name, name))
-			return true;
-	return false;
 }
 
 int64_t gguf_token_id(const struct value *keys, const struct gguf_vocabulary *v, const char *key)

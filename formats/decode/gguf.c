@@ -562,7 +562,7 @@ static int gguf_decode(const struct bundle *b, const struct claim *c, struct mod
 	_cleanup_arena_ struct arena *a = arena_new(); /* outlives g->s.a */
 	const struct entry *e = bundle_find(b, c->names[0]);
 	const char *path = a && e ? entry_path(b, e, a) :
-			   a ? arena_printf(a, "%s/%s", b->path, c->names[0]) : NULL;
+			   a && b->folder ? arena_printf(a, "%s/%s", b->path, c->names[0]) : b->path;
 	int r = g && a ? build_begin(&g->s, b, c, c->decoder, err) : no_memory(err);
 
 	if (r >= 0)
@@ -688,6 +688,15 @@ static int gguf_claim(const struct bundle *b, const struct entry *e, const uint8
 	return 1;
 }
 
+/* Of any other part, the first one is the head. */
+static const char *gguf_whole(const char *name, struct arena *a)
+{
+	unsigned no = 0;
+	size_t at = 0;
+
+	return part_of(name, &no, &at) && no > 1 ? part_name(a, name, at, 1) : NULL;
+}
+
 const struct decoder gguf_decoder = {
 	.name = "gguf",
 	.summary = "GGUF models of llama.cpp, split ones too",
@@ -696,4 +705,5 @@ const struct decoder gguf_decoder = {
 	.claim = gguf_claim,
 	.decode = gguf_decode,
 	.check = gguf_check,
+	.whole = gguf_whole,
 };

@@ -229,6 +229,7 @@ def main():
       "model.bin": ONE}.items(): (HERE / file).write_bytes(data)
   for name, data in BAD.items(): (HERE / f"bad-{name}.gguf").write_bytes(data)
   part = lambda no, of, total, name: by_hand([info(name)], ([ARCH] if no == 0 else []) + SPLIT(no, of, total), NUMBERS)
+  for i in range(2): (HERE / f"half-0000{i + 1}-of-00002.gguf").write_bytes(part(i, 2, 2, f"h{i}"))  # one stands for both
   folder("split", {f"m-0000{i + 1}-of-00003.gguf": part(i, 3, 3, f"t{i}") for i in range(3)})
   folder("bad-split-missing", {f"m-0000{i + 1}-of-00003.gguf": part(i, 3, 3, f"t{i}") for i in (0, 2)})
   folder("bad-split-first", {f"m-0000{i + 1}-of-00003.gguf": part(i, 3, 3, f"t{i}") for i in (1, 2)})
