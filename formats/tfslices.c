@@ -367,7 +367,7 @@ static int add_all(struct reader *x, struct error *err)
 			at++;
 		for (n = 0; at + n < x->n_slices && !strcmp(x->slices[at + n].name, v->name);)
 			n++;
-		r = add(x, v, x->slices + at, n, err);
+		r = add(x, v, n ? x->slices + at : NULL, n, err);
 	}
 	return r;
 }
