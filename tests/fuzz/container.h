@@ -18,7 +18,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { WHOLE = 1 << 20, PIECE = 5000, MEMBERS = 64 };
+enum { WHOLE = 1 << 20, PIECE = 5000, MEMBERS = 64, END_WITHIN = 16 << 20 };
 
 static void read_member(const struct entry *e, uint8_t *whole, uint8_t *piece)
 {
@@ -39,7 +39,8 @@ static void read_member(const struct entry *e, uint8_t *whole, uint8_t *piece)
 		if (memcmp(piece, whole + at, got < n - at ? got : n - at) != 0)
 			abort();
 	}
-	if (e->data.size > n) /* its end; it may be bad */
+	/* Its end; it may be bad.  To decode more than this takes long and finds nothing. */
+	if (e->data.size > n && e->data.size <= END_WITHIN)
 		(void)range_read(e->data, e->data.size - 1, 1, piece, &got, &err);
 }
 

@@ -2,9 +2,9 @@
 /* model.h - what the targets of the decoders do with any bytes
  *
  * They are one file of the format: it is claimed, decoded and checked; what it
- * shows is read here and there, as tensors, as .npy and in the views.  What is
- * refused is refused with a sentence; what was accepted has tensors that hold
- * the rules of model.h.
+ * shows is read here and there, as tensors, as .npy and in the views, and its
+ * documents and paths are made.  What is refused is refused with a sentence;
+ * what was accepted has tensors that hold the rules of model.h.
  */
 #pragma once
 #include <stdint.h>
@@ -16,11 +16,12 @@
 #include "../../cache/text.h"
 #include "../../formats/decoder.h"
 #include "../../formats/encoder.h"
+#include "../../formats/names.h"
 #include "../../formats/npy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FUZZ_PIECE = 4096, FUZZ_TENSORS = 16 };
+enum { FUZZ_PIECE = 4096, FUZZ_TENSORS = 16, FUZZ_PATHS = 100, FUZZ_JSON = 1 << 20 };
 
 /* A bundle of one entry that lives as long as the returned one's arena. */
 static inline struct bundle *fuzz_bundle(const char *name, struct range data, struct arena *hold)
@@ -55,7 +56,8 @@ static inline void fuzz_read(struct range r)
 static inline void fuzz_tensors(const struct model *m)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (tensor_check(&m->tensors[i], NULL) < 0)
+		if (tensor_check(&m->tensors[i], NULL) < 0 || !m->tensors[i].name ||
+		    m->tensors[i].optimizer > m->n_optimizers)
 			abort();
 	for (size_t i = 0; i < m->n && i < FUZZ_TENSORS; i++) {
 		_cleanup_arena_ struct arena *a = arena_new();
@@ -73,19 +75,63 @@ static inline void fuzz_tensors(const struct model *m)
 	}
 }
 
+/* A small graph can be long JSON, which is not what is looked for. */
+static inline bool fuzz_enough(const void *ctx, const struct value *v)
+{
+	return ((const struct text *)ctx)->n > FUZZ_JSON;
+}
+
 static inline void fuzz_json(const struct value *v)
 {
-	static const struct json_style style = { .pretty = true };
 	_cleanup_text_ struct text t = TEXT_INIT;
+	const struct json_style style = { .pretty = true, .drop = fuzz_enough, .ctx = &t };
 	struct error err = { 0 };
 
 	if (v && value_to_json(v, &style, &t, &err) < 0 && !err.text[0])
 		abort();
 }
 
+static inline void fuzz_documents(const struct model *m)
+{
+	fuzz_json(m->metadata);
+	fuzz_json(m->config);
+	fuzz_json(m->signatures);
+	for (size_t i = 0; i < m->n_optimizers; i++) {
+		fuzz_json(m->optimizers[i].param_groups);
+		fuzz_json(m->optimizers[i].state);
+	}
+	for (size_t i = 0; i < m->n_files; i++)
+		fuzz_read(m->files[i].data);
+}
+
+/* The paths of the model's own tensors are different files. */
+static inline void fuzz_paths(const struct model *m)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	const char *names[FUZZ_PATHS];
+	const char *const *paths;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n && n < FUZZ_PATHS; i++)
+		if (m->tensors[i].optimizer == 0)
+			names[n++] = m->tensors[i].name;
+	paths = names_to_paths(a, names, n);
+	for (size_t i = 0; i < n; i++) {
+		if (name_refused(paths[i], strlen(paths[i])))
+			abort();
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(paths[i], paths[k]))
+				abort();
+	}
+}
+
 static inline void fuzz_views(struct model *m)
 {
-	static const char *const names[] = { "safetensors", "safetensors,dtype=F16", "npz", "pytorch" };
+	static const char *const names[] = {
+		"safetensors", "safetensors,ties=drop", "safetensors,shard=7",
+		"safetensors,dtype=F16", "npz", "npz,dtype=BF16", "pytorch",
+		"pytorch,shard=9,dtype=F64",
+	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct error err = { 0 };
@@ -102,21 +148,14 @@ static inline void fuzz_views(struct model *m)
 	}
 }
 
-static inline void fuzz_found(void *ctx, const char *sentence)
-{
-	if (!*sentence)
-		abort();
-}
-
-/* What is of this format in b, which is dropped. */
-static inline void fuzz_source(const char *format, struct bundle *b)
+/* What is of this format in b, which is dropped: NULL where it is refused. */
+static inline struct model *fuzz_decoded(const char *format, struct bundle *b)
 {
 	_cleanup_arena_ struct arena *found = arena_new();
 	struct claims claims = { 0 };
 	struct error err = { 0 };
 	struct model *m = NULL;
 
-	(void)setenv("MODELFS_CACHE", "/dev/null", 1); /* checksums are not kept */
 	if (claims_find(b, format, found, &claims, &err) < 0)
 		abort();
 	for (size_t i = 0; i < claims.n_refusals; i++)
@@ -125,18 +164,39 @@ static inline void fuzz_source(const char *format, struct bundle *b)
 	if (claims.n && decode(b, &claims.claims[0], &m, &err) < 0 && !err.text[0])
 		abort();
 	arena_put(b->arena);
+	return m;
+}
+
+static inline void fuzz_found(void *ctx, const char *sentence)
+{
+	if (!*sentence)
+		abort();
+}
+
+/* Everything that is shown of a model; NULL: nothing. */
+static inline void fuzz_show(struct model *m)
+{
+	struct error err = { 0 };
+
 	if (!m)
 		return;
+	(void)setenv("MODELFS_CACHE", "/dev/null", 1); /* checksums are not kept */
 	if (m->decoder->check && m->decoder->check(m, fuzz_found, NULL, &err) < 0 && !err.text[0])
 		abort();
 	fuzz_tensors(m);
-	fuzz_json(m->metadata);
-	fuzz_json(m->config);
-	fuzz_json(m->signatures);
-	for (size_t i = 0; i < m->n_files; i++)
-		fuzz_read(m->files[i].data);
+	fuzz_documents(m);
+	fuzz_paths(m);
 	fuzz_views(m);
-	arena_put(m->arena);
+}
+
+/* What is of this format in b, which is dropped. */
+static inline void fuzz_source(const char *format, struct bundle *b)
+{
+	struct model *m = fuzz_decoded(format, b);
+
+	fuzz_show(m);
+	if (m)
+		arena_put(m->arena);
 }
 
 /* data [size] as a file of this name and format. */
