@@ -43,12 +43,17 @@ struct local {
 
 static const struct blob_ops local_ops;
 
-static atomic_uint_fast64_t bytes_read;
+static atomic_uint_fast64_t reads_done, bytes_read;
 static atomic_long kept; /* descriptors of files that stay open */
 static struct {
 	void (*fn)(void *ctx, const char *sentence);
 	void *ctx;
 } on_change;
+
+uint64_t local_reads(void)
+{
+	return atomic_load_explicit(&reads_done, memory_order_relaxed);
+}
 
 uint64_t local_bytes_read(void)
 {
@@ -231,7 +236,6 @@ static int local_read(const struct blob *b, uint64_t offset, size_t size, uint8_
 	r = source_check(&l->source, err);
 	if (r < 0)
 		return r;
-	atomic_fetch_add_explicit(&bytes_read, size, memory_order_relaxed);
 	while (size) {
 		ssize_t n = pread(fd, buf, size, (off_t)offset);
 
@@ -244,6 +248,8 @@ static int local_read(const struct blob *b, uint64_t offset, size_t size, uint8_
 			return stale(l, err,
 				     "it had %" PRIu64 " bytes, now it ends at byte %" PRIu64,
 				     l->source.size, offset);
+		atomic_fetch_add_explicit(&reads_done, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&bytes_read, (uint64_t)n, memory_order_relaxed);
 		buf += n;
 		offset += (uint64_t)n;
 		size -= (size_t)n;

@@ -50,5 +50,7 @@ void source_on_change(void (*fn)(void *ctx, const char *sentence), void *ctx);
 /* A file that was looked at and may not be wanted again: its descriptor is closed,
  * the next read opens it anew.  Only while one thread knows of it. */
 void local_idle(struct range r);
-/* Bytes read from local files so far by this process, for stats and tests. */
+/* Reads of local files so far by this process, and the bytes that they gave: for
+ * stats and tests.  What went wrong is not counted. */
+uint64_t local_reads(void);
 uint64_t local_bytes_read(void);

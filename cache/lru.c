@@ -47,7 +47,7 @@ static struct {
 	struct chunk *bucket[BUCKETS]; /* all below protected by lock */
 	struct chunk *newest, *oldest;
 	size_t held;                   /* bytes of MAKING and READY */
-	uint64_t chunks, hits, misses;
+	uint64_t chunks, hits, misses, made_bytes, evictions;
 	size_t budget;
 } lru = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -137,6 +137,7 @@ static void evict(struct chunk *c)
 	list_remove(c);
 	table_remove(c);
 	c->state = DEAD;
+	lru.evictions++;
 	if (!c->refs)
 		chunk_free(c);
 }
@@ -199,6 +200,7 @@ static void chunk_made(struct chunk *c, int r, const struct error *err)
 	} else {
 		c->state = READY;
 		list_add(c);
+		lru.made_bytes += c->size;
 	}
 	pthread_cond_broadcast(&lru.made);
 }
@@ -250,7 +252,8 @@ struct lru_stats lru_stats(void)
 {
 	lock_scope(&lru.lock);
 	return (struct lru_stats){ .chunks = lru.chunks, .bytes = lru.held,
-				   .hits = lru.hits, .misses = lru.misses };
+				   .hits = lru.hits, .misses = lru.misses,
+				   .made_bytes = lru.made_bytes, .evictions = lru.evictions };
 }
 
 void lru_check(void)

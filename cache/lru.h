@@ -21,9 +21,10 @@ int lru_read(struct key key, uint64_t i, size_t size,
 	     int (*make)(const void *ctx, uint64_t i, uint8_t *dst, size_t size, struct error *err),
 	     const void *ctx, size_t from, size_t n, uint8_t *dst, struct error *err);
 int lru_has(struct key key, uint64_t i);
-/* Numbers for stats: chunks and bytes held, reads that hit and missed. */
+/* Numbers for stats: chunks and bytes held; reads that hit and missed, bytes of
+ * the chunks that were made, chunks dropped for others. */
 struct lru_stats {
-	uint64_t chunks, bytes, hits, misses;
+	uint64_t chunks, bytes, hits, misses, made_bytes, evictions;
 };
 struct lru_stats lru_stats(void);
 /* Assert every invariant; tests. */

@@ -58,6 +58,13 @@ struct spool {
 /* Bytes of memory that parked decoders take in all. */
 static atomic_uint_fast64_t parked_memory;
 
+static atomic_uint_fast64_t bytes_spooled;
+
+uint64_t spool_bytes(void)
+{
+	return atomic_load_explicit(&bytes_spooled, memory_order_relaxed);
+}
+
 static const struct blob_ops spool_ops;
 
 /* ---- spans of a stream ---- */
@@ -163,6 +170,7 @@ static int put(const struct spool *s, int fd, const uint8_t *buf, size_t n, uint
 		if (put <= 0)
 			return fail(err, EIO, "%s: unpacking into the cache folder: %s", s->p.name,
 				    strerror(errno));
+		atomic_fetch_add_explicit(&bytes_spooled, (uint64_t)put, memory_order_relaxed);
 		buf += put;
 		at += (uint64_t)put;
 		n -= (size_t)put;

@@ -21,3 +21,5 @@ int packed_short(const struct packed *p, uint64_t at, struct error *err);
 int spool_make(struct arena *a, const struct packed *p, struct range *ret, struct error *err);
 /* Decode span 0 to its end, which gives the size. */
 int spool_all(struct range spool, uint64_t *ret_size, struct error *err);
+/* Bytes that were decoded to such files so far by this process, for stats. */
+uint64_t spool_bytes(void);

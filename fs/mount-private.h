@@ -115,6 +115,13 @@ uint64_t ahead_bytes(const struct ahead *a); /* asked for so far */
 
 /* ---- mount.c and mount-session.c ---- */
 
+/* What the kernel asks for; their names are in mount-session.c. */
+enum request {
+	REQUEST_LOOKUP, REQUEST_GETATTR, REQUEST_READLINK, REQUEST_OPENDIR, REQUEST_READDIR,
+	REQUEST_RELEASEDIR, REQUEST_OPEN, REQUEST_READ, REQUEST_RELEASE, REQUEST_STATFS,
+	REQUEST_GETXATTR, REQUEST_LISTXATTR, REQUEST_COUNT,
+};
+
 struct mount {
 	struct tree *tree;
 	struct fuse_session *session;
@@ -133,7 +140,7 @@ struct mount {
 	const struct source *_Atomic looked_at; /* which name was looked at last, */
 	atomic_llong looked_ms; /* and when: note_replaced() */
 	_Atomic dev_t dev;      /* of the mount; 0 until it is ready */
-	atomic_ulong requests, reads, read_bytes, errors;
+	atomic_ulong requests[REQUEST_COUNT], read_bytes, errors; /* so far, for stats */
 };
 
 extern const struct fuse_lowlevel_ops mount_ops;

@@ -186,6 +186,15 @@ static void *set_up(void *arg)
 
 /* ---- numbers ---- */
 
+static const char *const request_names[REQUEST_COUNT] = {
+	[REQUEST_LOOKUP] = "lookup", [REQUEST_GETATTR] = "getattr",
+	[REQUEST_READLINK] = "readlink", [REQUEST_OPENDIR] = "opendir",
+	[REQUEST_READDIR] = "readdir", [REQUEST_RELEASEDIR] = "releasedir",
+	[REQUEST_OPEN] = "open", [REQUEST_READ] = "read", [REQUEST_RELEASE] = "release",
+	[REQUEST_STATFS] = "statfs", [REQUEST_GETXATTR] = "getxattr",
+	[REQUEST_LISTXATTR] = "listxattr",
+};
+
 static void metric(struct text *t, const char *name, const char *help, uint64_t v)
 {
 	text_printf(t, "# HELP modelfs_%s %s\n# TYPE modelfs_%s counter\nmodelfs_%s %" PRIu64 "\n",
@@ -196,9 +205,13 @@ static void write_stats(void *ctx, struct text *ret)
 {
 	struct mount *m = ctx;
 
-	metric(ret, "requests_total", "Requests of the kernel.", atomic_load(&m->requests));
-	metric(ret, "reads_total", "Those that were reads.", atomic_load(&m->reads));
-	metric(ret, "read_bytes_total", "Bytes that they were answered with.",
+	text_str(ret, "# HELP modelfs_requests_total Requests of the kernel; what it has in its "
+		 "cache or reads by passthrough is none.\n"
+		 "# TYPE modelfs_requests_total counter\n");
+	for (size_t i = 0; i < REQUEST_COUNT; i++)
+		text_printf(ret, "modelfs_requests_total{kind=\"%s\"} %lu\n", request_names[i],
+			    atomic_load(&m->requests[i]));
+	metric(ret, "read_bytes_total", "Bytes that reads were answered with.",
 	       atomic_load(&m->read_bytes));
 	metric(ret, "reads_parked_total", "Reads that went to the slow lane.",
 	       atomic_load(&m->lane.parked));

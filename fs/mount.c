@@ -24,11 +24,11 @@
 #define FOR_EVER 1e9 /* seconds */
 enum { BUFFER = 1 << 20, BLOCK = 4096 };
 
-static struct mount *mount_of(fuse_req_t req)
+static struct mount *mount_of(fuse_req_t req, enum request kind)
 {
 	struct mount *m = fuse_req_userdata(req);
 
-	atomic_fetch_add_explicit(&m->requests, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&m->requests[kind], 1, memory_order_relaxed);
 	return m;
 }
 
@@ -58,7 +58,7 @@ static int fill_entry(struct tree *t, const struct node *n, struct fuse_entry_pa
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_LOOKUP);
 	struct fuse_entry_param e = { .entry_timeout = FOR_EVER };
 	struct node *dir, *n;
 	int r = node_of_ino(m->tree, parent, &dir);
@@ -79,7 +79,7 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_GETATTR);
 	struct stat st;
 	struct node *n;
 	double valid = 0;
@@ -98,7 +98,7 @@ static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void do_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_READLINK);
 	const char *target = NULL;
 	struct node *n;
 	int r = node_of_ino(m->tree, ino, &n);
@@ -115,7 +115,7 @@ static void do_readlink(fuse_req_t req, fuse_ino_t ino)
 
 static void do_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_STATFS);
 	struct statvfs st = { .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = 255,
 			      .f_flag = ST_RDONLY };
 	uint64_t bytes, files;
@@ -246,7 +246,7 @@ static bool page_dots(struct page *p, fuse_ino_t ino, uint64_t offset)
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus,
 		 const struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_READDIR);
 	_cleanup_free_ char *buf = malloc(size);
 	struct page p = { m, req, buf, 0, size, plus };
 	uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
@@ -275,7 +275,7 @@ static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
 static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_OPENDIR);
 	struct node *n;
 	int r = node_of_ino(m->tree, ino, &n);
 	struct handle *h = r == 0 ? handle_new(m, ino, NULL, n) : NULL;
@@ -293,7 +293,7 @@ static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)mount_of(req);
+	(void)mount_of(req, REQUEST_RELEASEDIR);
 	handle_put(handle_of(fi));
 	fuse_reply_err(req, 0);
 }
@@ -360,7 +360,7 @@ static int open_file(struct mount *m, fuse_ino_t ino, struct opening *ret,
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_OPEN);
 	struct opening o = { 0 };
 	struct handle *h;
 	int r;
@@ -389,7 +389,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_RELEASE);
 	struct handle *h = handle_of(fi);
 
 	pass_release(m, h);
@@ -436,14 +436,13 @@ void mount_read(struct mount *m, struct handle *h, uint64_t offset, size_t size,
 static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_READ);
 	struct handle *h = handle_of(fi);
 	uint64_t at = offset < 0 ? UINT64_MAX : (uint64_t)offset;
 	void *buf;
 	size_t n;
 	int error;
 
-	atomic_fetch_add_explicit(&m->reads, 1, memory_order_relaxed);
 	if (at >= h->data.size) {
 		fuse_reply_buf(req, NULL, 0);
 		return;
@@ -492,7 +491,7 @@ static void reply_xattr(fuse_req_t req, ssize_t n, const char *buf, size_t size)
 
 static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_GETXATTR);
 	_cleanup_free_ char *buf = malloc(size + 1);
 	struct node *n;
 	ssize_t r = buf ? node_of_ino(m->tree, ino, &n) : -ENOMEM;
@@ -508,7 +507,7 @@ static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 
 static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = mount_of(req, REQUEST_LISTXATTR);
 	_cleanup_free_ char *buf = malloc(size + 1);
 	struct node *n;
 	ssize_t r = buf ? node_of_ino(m->tree, ino, &n) : -ENOMEM;

@@ -11,6 +11,7 @@
 #include "../cache/local.h"
 #include "../cache/lru.h"
 #include "../cache/make.h"
+#include "../cache/spool.h"
 
 const char *const control_names[CONTROL_COUNT] = {
 	[CONTROL_DIR] = ".modelfs", [CONTROL_STATUS] = "status", [CONTROL_STATS] = "stats",
@@ -118,13 +119,21 @@ static void write_stats(struct tree *t, struct text *ret)
 	metric(ret, "tensors", "gauge", "Tensors of all models.", tensors);
 	metric(ret, "source_files", "gauge", "Native files.", t->files);
 	metric(ret, "source_bytes", "gauge", "Bytes of the native files.", t->bytes);
-	metric(ret, "source_read_bytes_total", "counter", "Bytes read from local files.",
+	metric(ret, "source_reads_total", "counter", "Reads of the source's files by modelfs.",
+	       local_reads());
+	metric(ret, "source_read_bytes_total", "counter", "Bytes that they gave.",
 	       local_bytes_read());
+	metric(ret, "unpacked_bytes_total", "counter", "Bytes unpacked to a file in the cache folder.",
+	       spool_bytes());
 	metric(ret, "cache_chunks", "gauge", "Decoded chunks in the cache.", lru.chunks);
 	metric(ret, "cache_bytes", "gauge", "Bytes of decoded chunks in the cache.", lru.bytes);
 	metric(ret, "cache_limit_bytes", "gauge", "What --memory allows the cache.", lru_budget());
 	metric(ret, "cache_hits_total", "counter", "Reads of chunks that were there.", lru.hits);
 	metric(ret, "cache_misses_total", "counter", "Reads of chunks that were made.", lru.misses);
+	metric(ret, "cache_made_bytes_total", "counter", "Bytes of the chunks that were made.",
+	       lru.made_bytes);
+	metric(ret, "cache_evictions_total", "counter", "Chunks dropped to make room for others.",
+	       lru.evictions);
 	metric(ret, "view_names", "gauge", "Names of views that are remembered.", names);
 	metric(ret, "views_laid_out", "gauge", "Views whose layout is kept.", laid);
 	metric(ret, "view_layouts_total", "counter", "Views that were laid out.",

@@ -20,7 +20,7 @@ touch_() { # share of the pages, order
 for order in order random; do
 	mount_ m.safetensors mnt
 	touch_ 1 $order
-	reads=$(stat_of mnt reads_total)
+	reads=$(stat_of mnt 'requests_total{kind="read"}')
 	ahead=$(stat_of mnt read_ahead_bytes_total)
 	[ "$ahead" -gt 32000000 ] || wrong "$order: only $ahead bytes were read ahead"
 	[ "$reads" -lt 12000 ] || wrong "$order: $reads reads for 15625 pages"

@@ -8,12 +8,12 @@ mkdir src
 model src/model.safetensors 8 500000
 mount_ src mnt
 if grep -q passthrough mnt/.modelfs/status; then skip "$(cat mnt/.modelfs/status)"; fi
-before=$(stat_of mnt reads_total)
+before=$(stat_of mnt 'requests_total{kind="read"}')
 cmp mnt/model.safetensors src/model.safetensors || wrong "native file"
 cmp mnt/views/safetensors/model.safetensors src/model.safetensors || wrong "identity view"
 [ "$(stat_of mnt passthrough_opens_total)" = 2 ] || wrong "$(stat_of mnt passthrough_opens_total) opens were passed through"
 # Reading the stats is a read itself, no more.
-[ $(($(stat_of mnt reads_total) - before)) -le 4 ] || wrong "reads of a passed through file came to the daemon"
+[ $(($(stat_of mnt 'requests_total{kind="read"}') - before)) -le 4 ] || wrong "reads of a passed through file came to the daemon"
 # Many opens at a time, mapped and read, come and go: never EIO.
 python3 - mnt src <<'END' || wrong "opens at the same time"
 import mmap, os, random, sys
