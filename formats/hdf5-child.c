@@ -27,7 +27,8 @@
 
 enum {
 	BLOCK = 4096,          /* of the cache of what was asked for */
-	BLOCKS = 4096,         /* 16 MiB */
+	BLOCKS = HDF5_BLOCKS,  /* 16 MiB */
+	WAYS = HDF5_WAYS,
 	AHEAD = 16,            /* blocks asked for at once when reading goes on */
 	MEMORY = 512 << 20,
 };
@@ -66,20 +67,23 @@ static void put_all(const void *buf, size_t n)
 	}
 }
 
+/* At most n bytes; how many. */
+static size_t get_some(void *buf, size_t n)
+{
+	ssize_t got;
+
+	do
+		got = read(child.fd, buf, n);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0)
+		_exit(1);
+	return (size_t)got;
+}
+
 static void get_all(void *buf, size_t n)
 {
-	uint8_t *p = buf;
-
-	while (n) {
-		ssize_t got = read(child.fd, p, n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			_exit(1);
-		p += got;
-		n -= (size_t)got;
-	}
+	for (size_t got = 0; got < n;)
+		got += get_some((uint8_t *)buf + got, n - got);
 }
 
 static void tell_flush(void)
@@ -201,10 +205,11 @@ struct driver {
 	haddr_t eoa;
 };
 
-/* n bytes at offset from the parent; false: it cannot read them. */
-static bool ask(uint64_t offset, size_t n, void *buf)
+/* n bytes at offset from the parent, until the next call; NULL: it cannot read them. */
+static const uint8_t *ask(uint64_t offset, size_t n)
 {
-	uint8_t request[17], status[4];
+	uint8_t request[17];
+	size_t got = 0;
 
 	/* Past the records in child.out: the last one may be half written. */
 	put_le(request, sizeof request - 5, 4);
@@ -212,11 +217,37 @@ static bool ask(uint64_t offset, size_t n, void *buf)
 	put_le(request + 5, offset, 8);
 	put_le(request + 13, n, 4);
 	put_all(request, sizeof request);
-	get_all(status, sizeof status);
-	if (get_le(status, 4))
-		return false;
-	get_all(buf, n);
-	return true;
+	while (got < 4 + n) {
+		got += get_some(child.answer + got, 4 + n - got);
+		if (got >= 4 && get_le(child.answer, 4))
+			return NULL;
+	}
+	return child.answer + 4;
+}
+
+/* The first place that block i may have.  By a hash: weights are often as long as
+ * a power of two, and what the library wants to know lies between them. */
+static size_t first_place(uint64_t i)
+{
+	return (i * UINT64_C(0x9e3779b97f4a7c15) >> 32) % (BLOCKS / WAYS) * WAYS;
+}
+
+static const uint8_t *block_find(uint64_t i)
+{
+	size_t first = first_place(i);
+
+	for (size_t at = first; at < first + WAYS; at++)
+		if (child.block[at] == i + 1)
+			return child.blocks + at * BLOCK;
+	return NULL;
+}
+
+static const uint8_t *block_keep(uint64_t i, const uint8_t *from, size_t n)
+{
+	size_t first = first_place(i), at = first + child.turn[first / WAYS]++ % WAYS;
+
+	child.block[at] = i + 1;
+	return memcpy(child.blocks + at * BLOCK, from, n);
 }
 
 /* The blocks from number i on that are to be asked for: more when reading goes on. */
@@ -225,8 +256,7 @@ static size_t ahead(uint64_t i)
 	uint64_t end = (child.size + BLOCK - 1) / BLOCK;
 	size_t want = i == child.last + 1 ? AHEAD : 1, n = 1;
 
-	while (n < want && i + n < end && (i + n) % BLOCKS &&
-	       child.block[(i + n) % BLOCKS] != i + n + 1)
+	while (n < want && i + n < end && !block_find(i + n))
 		n++;
 	return n;
 }
@@ -234,22 +264,25 @@ static size_t ahead(uint64_t i)
 /* Block i, whole but at the end of the file; NULL: it cannot be read. */
 static const uint8_t *block(uint64_t i)
 {
-	size_t at = i % BLOCKS, n, bytes;
+	const uint8_t *b = block_find(i), *answer;
+	size_t n, bytes;
 
-	if (child.block[at] != i + 1) {
-		n = ahead(i);
-		for (size_t k = 0; k < n; k++)
-			child.block[at + k] = 0;
-		bytes = n * BLOCK;
-		if (bytes > child.size - i * BLOCK)
-			bytes = (size_t)(child.size - i * BLOCK);
-		if (!ask(i * BLOCK, bytes, child.blocks + at * BLOCK))
-			return NULL;
-		for (size_t k = 0; k < n; k++)
-			child.block[at + k] = i + k + 1;
-		child.last = i + n - 1;
+	if (b)
+		return b;
+	n = ahead(i);
+	bytes = n * BLOCK;
+	if (bytes > child.size - i * BLOCK)
+		bytes = (size_t)(child.size - i * BLOCK);
+	answer = ask(i * BLOCK, bytes);
+	if (!answer)
+		return NULL;
+	child.last = i + n - 1;
+	while (n--) { /* block i last, so that none takes its place */
+		size_t from = n * BLOCK, left = bytes - from;
+
+		b = block_keep(i + n, answer + from, left < BLOCK ? left : BLOCK);
 	}
-	return child.blocks + at * BLOCK;
+	return b;
 }
 
 static bool file_read(uint64_t addr, size_t size, uint8_t *to)
@@ -262,15 +295,14 @@ static bool file_read(uint64_t addr, size_t size, uint8_t *to)
 
 		if (!from && size >= (size_t)AHEAD * BLOCK) {
 			n = size < HDF5_READ_MAX ? size : HDF5_READ_MAX;
-			if (!ask(addr, n, to))
-				return false;
+			b = ask(addr, n);
 		} else {
 			b = block(addr / BLOCK);
-			if (!b)
-				return false;
 			n = n < size ? n : size;
-			memcpy(to, b + from, n);
 		}
+		if (!b)
+			return false;
+		memcpy(to, b + from, n); /* from is 0 where it was asked for by itself */
 		to += n;
 		addr += n;
 		size -= n;
@@ -438,8 +470,9 @@ int hdf5_child_main(int fd)
 	child.fd = fd;
 	child.blocks = malloc((size_t)BLOCKS * BLOCK);
 	child.block = calloc(BLOCKS, sizeof *child.block);
+	child.answer = malloc(4 + HDF5_READ_MAX);
 	child.last = UINT64_MAX - 1;
-	if (!child.blocks || !child.block || fd > 2 || H5open() < 0 ||
+	if (!child.blocks || !child.block || !child.answer || fd > 2 || H5open() < 0 ||
 	    H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 || H5PLset_loading_state(0) < 0)
 		return 2;
 	get_all(hello, sizeof hello);

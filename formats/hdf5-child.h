@@ -17,6 +17,9 @@
 #include <hdf5.h>
 #include "hdf5-private.h"
 
+/* The cache of the file: blocks, and how many places each of them may have. */
+enum { HDF5_BLOCKS = 4096, HDF5_WAYS = 4 };
+
 struct hdf5_child {
 	int fd;
 	uint64_t size;        /* of the file */
@@ -29,6 +32,8 @@ struct hdf5_child {
 	size_t noted_size;
 	uint8_t *blocks;      /* of the file, as they were asked for */
 	uint64_t *block;      /* number + 1 of the block that is there; 0: none */
+	uint8_t turn[HDF5_BLOCKS / HDF5_WAYS]; /* which of a block's places is next */
+	uint8_t *answer;      /* the parent's to a read */
 	uint64_t last;        /* block read last */
 
 	uint8_t *out;         /* records not yet sent */

@@ -87,9 +87,12 @@ static int child_wait(struct child *c, short events, struct error *err)
 static int child_fill(struct child *c, struct error *err)
 {
 	for (;;) {
-		ssize_t got = recv(c->fd, c->input, sizeof c->input, MSG_DONTWAIT);
-		int r;
+		int r = child_wait(c, POLLIN, err);
+		ssize_t got;
 
+		if (r < 0)
+			return r;
+		got = recv(c->fd, c->input, sizeof c->input, MSG_DONTWAIT);
 		if (got >= 0) {
 			c->at = 0;
 			c->n = (size_t)got;
@@ -102,9 +105,6 @@ static int child_fill(struct child *c, struct error *err)
 		if (errno != EAGAIN && errno != EINTR)
 			return fail(err, errno, "%s: reading from the HDF5 reader: %s", c->name,
 				    strerror(errno));
-		r = child_wait(c, POLLIN, err);
-		if (r < 0)
-			return r;
 	}
 }
 
