@@ -208,6 +208,7 @@ static int check_names(const struct bundle *b, const char *what, struct error *e
 int bundle_finish(struct arena *a, struct bundle *b, struct entry *entries, size_t n,
 		  const char *what, struct error *err)
 {
+	bool in_place = true;
 	uint32_t *order;
 	int r;
 
@@ -222,9 +223,12 @@ int bundle_finish(struct arena *a, struct bundle *b, struct entry *entries, size
 	order = arena_array(a, n, sizeof *order);
 	if (!order)
 		return fail(err, ENOMEM, "%s: no memory for %zu names", what, n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		order[i] = (uint32_t)i;
-	qsort_r(order, n, sizeof *order, by_place, entries);
+		in_place = in_place && (!i || place_order(entries[i - 1].data, entries[i].data) <= 0);
+	}
+	if (!in_place)
+		qsort_r(order, n, sizeof *order, by_place, entries);
 	b->by_place = order;
 	b->arena = a;
 	return 0;

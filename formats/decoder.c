@@ -33,6 +33,7 @@ enum {
 	OPEN_MAX = 500, /* files that stay open though they are no models: replaced by
 			 * another, they are still served as they were */
 	REFUSALS_MAX = 1000,
+	SCRATCH = 64 << 10,
 };
 
 const struct decoder *decoder_find(const char *name)
@@ -138,6 +139,7 @@ struct search {
 	size_t unsaid; /* refusals over REFUSALS_MAX */
 	size_t idle;  /* entries that were looked at for nothing */
 	bool *part;   /* [b->n] the entry is part of a claim whose head is another */
+	struct arena *scratch; /* for looking at an entry; NULL: make one */
 };
 
 static int search_no_memory(const struct search *s, struct error *err)
@@ -211,17 +213,17 @@ static int search_ask(struct search *s, const struct entry *e, const uint8_t *fi
 		      struct arena *a, struct error *err)
 {
 	const struct decoder *found = NULL;
-	struct error refused = { 0 }, why = { 0 };
+	struct error refused, why;
 	struct claim c = { 0 }, other;
 	int r;
 
+	refused.code = why.code = 0; /* their texts are long, and entries are many */
 	for (size_t i = 0; decoders[i]; i++) {
 		const struct decoder *d = decoders[i];
 
 		if (s->format && s->format != d)
 			continue;
 		other = (struct claim){ .decoder = d };
-		why = (struct error){ 0 };
 		r = d->claim(s->b, e, first, n, a, &other, &why);
 		if (r == -ENOMEM)
 			return search_no_memory(s, err);
@@ -277,25 +279,39 @@ static bool search_has_whole(struct search *s, const struct entry *e, struct are
 	return false;
 }
 
+/* An arena for the next entry: the last one's, unless much was put into it. */
+static struct arena *search_scratch(struct search *s)
+{
+	if (s->scratch && arena_bytes(s->scratch) > SCRATCH)
+		s->scratch = arena_put(s->scratch);
+	if (!s->scratch)
+		s->scratch = arena_new();
+	return s->scratch;
+}
+
 static int search_entry(struct search *s, const struct entry *e, struct error *err)
 {
-	_cleanup_arena_ struct arena *a = arena_new(); /* kept where a model is found */
+	struct arena *a = search_scratch(s);
 	uint8_t first[FIRST];
-	struct error why = { 0 };
+	struct error why;
 	size_t n = 0;
-	int r;
+	int r = 0;
 
 	if (!a)
 		return search_no_memory(s, err);
 	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name, a) ||
 	    search_has_whole(s, e, a))
 		return 0;
-	r = range_read(e->data, 0, sizeof first, first, &n, &why);
+	if (e->data.size)
+		r = range_read(e->data, 0, sizeof first, first, &n, &why);
 	if (r == -ENOMEM)
 		return search_no_memory(s, err);
 	r = r < 0 ? search_refuse(s, e, &why, err) : search_ask(s, e, first, n, a, err);
-	if (r > 0)
-		return arena_hold(s->a, a) < 0 ? search_no_memory(s, err) : 0;
+	if (r > 0) { /* the model lies in the arena */
+		r = arena_hold(s->a, a) < 0 ? search_no_memory(s, err) : 0;
+		s->scratch = arena_put(a);
+		return r;
+	}
 	if (s->idle++ >= OPEN_MAX)
 		local_idle(e->data);
 	return r;
@@ -390,6 +406,7 @@ int claims_find(const struct bundle *b, const char *format, struct arena *a,
 		for (size_t i = 0; i < b->n && r >= 0; i++)
 			if (search_is_index(b->entries[i].name) == (pass == 0))
 				r = search_entry(&s, &b->entries[i], err);
+	arena_put(s.scratch);
 	if (r < 0)
 		return r;
 	search_dedupe(&s);
