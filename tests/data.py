@@ -19,6 +19,7 @@ Everything in the folder needs an .expect, but for what begins with "." or
 what it wrote before you commit it).
 """
 import os, pathlib, subprocess, sys, tempfile, threading
+from pace import too_slow
 
 COMMANDS = ["ls --all FILE", "info FILE", "check FILE"]
 MODELFS = os.environ["MODELFS"]
@@ -74,7 +75,7 @@ def check_bad(path, expect):
   if status != 1: errors.append(f"ls: status {status}, not 1")
   if out: errors.append(f"ls: prints {out[:200]!r}")
   if err != f"modelfs: {sentence}\n": errors.append(f"ls: want {sentence!r}\n{'':10}got  {err!r}")
-  if not SANITIZED and seconds > 1: errors.append(f"ls: {seconds:.1f} s")
+  if not SANITIZED and too_slow(seconds, 1): errors.append(f"ls: {seconds:.1f} s")
   if not SANITIZED and mib > 100: errors.append(f"ls: {mib} MiB")
   status, out, err = run("check FILE", path)[:3]
   if status != 1: errors.append(f"check: status {status}, not 1")
