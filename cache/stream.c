@@ -25,15 +25,7 @@ enum {
 
 /* ---- limits ---- */
 
-static struct {
-	uint64_t ratio, bytes;
-} limits = { 1000, (uint64_t)1 << 30 };
-
-void stream_limits(uint64_t ratio, uint64_t bytes)
-{
-	limits.ratio = ratio ? ratio : UINT64_MAX;
-	limits.bytes = bytes ? bytes : UINT64_MAX;
-}
+struct limits stream_limits = { .ratio = 1000, .bytes = (uint64_t)1 << 30 };
 
 struct stream {
 	struct blob blob;
@@ -59,11 +51,13 @@ int stream_allowed(struct range src, const char *name, uint64_t out, struct erro
 	double in = bottom(src);
 	char is[32], was[32], most[32];
 
-	if (out <= limits.bytes || (double)out <= in * (double)limits.ratio)
+	if (out <= stream_limits.bytes || (double)out <= in * (double)stream_limits.ratio)
 		return 0;
-	return fail(err, EOPNOTSUPP, "%s: unpacks to %s or more from %s, over %s at most %" PRIu64
-		    " to 1 is taken, as a bomb would be", name, size_human(out, is),
-		    size_human((uint64_t)in, was), size_human(limits.bytes, most), limits.ratio);
+	return fail(err, EOPNOTSUPP,
+		    "%s: unpacks to %s or more from %s, as a bomb would; over %s at most %" PRIu64
+		    " to 1 is taken (" LIMITS_OPTIONS ")",
+		    name, size_human(out, is), size_human((uint64_t)in, was),
+		    size_human(stream_limits.bytes, most), stream_limits.ratio);
 }
 
 /* ---- input ---- */

@@ -49,7 +49,7 @@ struct codec {
 };
 
 /* The output of *p, which is copied, as a range in the arena; nothing is
- * decoded.  Refused when it is larger than stream_limits() allows. */
+ * decoded.  Refused when it is larger than stream_limits allows. */
 int stream_make(struct arena *a, const struct packed *p, struct range *ret, struct error *err);
 /* The same where the size is not known: the whole stream is decoded once from
  * points[0], n must be 1.  What was large stays in the cache folder. */
@@ -58,9 +58,13 @@ int stream_measure(struct arena *a, const struct packed *p, struct range *ret, s
 /* May `out` bytes be made of src?  Bytes that src itself was decoded from are
  * what counts.  0, or a sentence that calls it a bomb. */
 int stream_allowed(struct range src, const char *name, uint64_t out, struct error *err);
-/* An output of more than `bytes` (1 GiB) that is more than `ratio` (1000) times
- * its input is refused.  0: no limit.  Before threads start. */
-void stream_limits(uint64_t ratio, uint64_t bytes);
+/* An output of more than `bytes` that is more than `ratio` times its input is
+ * refused.  UINT64_MAX: no limit.  Parsed options: set before threads start. */
+struct limits {
+	uint64_t ratio, bytes;
+};
+extern struct limits stream_limits; /* 1000 and 1 GiB */
+#define LIMITS_OPTIONS "--max-ratio and --max-unpacked say what is taken" /* for sentences */
 
 /* A bundle of the one entry that was in the compressed file `name`: its last
  * part without the suffix.  suffixes: ".gz", "", ".tgz", ".tar", ..., NULL.  1

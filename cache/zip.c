@@ -27,7 +27,6 @@
 #include "error.h"
 #include "inflate.h"
 #include "local.h"
-#include "stream.h"
 
 enum {
 	LOCAL = 30, CENTRAL = 46, END = 22, LOCATOR = 20, END64 = 56, /* without names */
@@ -36,7 +35,6 @@ enum {
 	STORED = 0, DEFLATED = 8,
 	/* 258 bytes out of 2 bits in. */
 	DEFLATE_MOST = 1032,
-	BOMB_FROM = 64 << 20,
 	WINDOW = 64 << 10,
 	NEAR = 4 << 10, /* headers that are nearer are read together: measured */
 	BLOCK = 1 << 20, /* of the directory; more than an entry can take */
@@ -67,12 +65,7 @@ struct window {
 	uint64_t at;
 };
 
-static unsigned max_ratio = 200;
-
-void zip_set_max_ratio(unsigned ratio)
-{
-	max_ratio = ratio ? ratio : 1;
-}
+struct limits zip_limits = { .ratio = 200, .bytes = 64 << 20 };
 
 static void zip_release(struct zip *z)
 {
@@ -359,11 +352,11 @@ static int check_sizes(const struct zip *z, const struct member *e, struct error
 	if (m->size / DEFLATE_MOST > m->packed)
 		return refuse(z, e->name, err, "has %" PRIu64 " bytes packed to %" PRIu64
 			      ", deflate cannot do better than 1032 to 1", m->size, m->packed);
-	if (m->size > BOMB_FROM && m->size / max_ratio >= m->packed)
+	if (m->size > zip_limits.bytes && m->size / zip_limits.ratio >= m->packed)
 		return refuse(z, e->name, err,
-			      "has %" PRIu64 " bytes packed to %" PRIu64
-			      ", over %u to 1 is taken for a zip bomb",
-			      m->size, m->packed, max_ratio);
+			      "has %" PRIu64 " bytes packed to %" PRIu64 ", over %" PRIu64
+			      " to 1 is taken for a zip bomb (" LIMITS_OPTIONS ")",
+			      m->size, m->packed, zip_limits.ratio);
 	return 0;
 }
 

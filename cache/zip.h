@@ -12,6 +12,7 @@
  */
 #pragma once
 #include "bundle.h"
+#include "stream.h"
 
 extern const struct container zip_container;
 
@@ -25,9 +26,8 @@ struct zip_member { /* b->private of a zip bundle: one for each entry, same orde
 };
 /* The member behind entry e of a zip bundle. */
 const struct zip_member *zip_member(const struct bundle *b, const struct entry *e);
-/* A member over 64 MiB that is compressed further than this is taken for a bomb
- * and its archive refused; default 200, 1032 is what deflate can do at most.
- * Before threads start. */
-void zip_set_max_ratio(unsigned ratio);
+/* A deflated member that is over these is taken for a bomb and its archive
+ * refused: 200, as 1032 is what deflate can do at most, and 64 MiB. */
+extern struct limits zip_limits;
 /* Does data begin with a local header or is it an empty zip?  Cheap: first bytes. */
 bool zip_is(const uint8_t *first, size_t n);

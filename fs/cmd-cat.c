@@ -92,6 +92,10 @@ const struct command cat_command = {
 		"metadata.json, views/safetensors/model.safetensors.\n"
 		"\n"
 		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --max-ratio=N    refuse what unpacks to over N times its size (default\n"
+		"                   1000, 200 in a zip; none: refuse nothing) ...\n"
+		"  --max-unpacked=SIZE\n"
+		"                   ... and to over SIZE (default 1GiB, 64MiB in a zip)\n"
 		"  --memory=SIZE    for decoded data that is kept (default 64MiB)\n"
 		"  --help           this text\n",
 	.run = cat_run,

@@ -452,6 +452,10 @@ const struct command info_command = {
 		"counted once; the optimizer's are not among them.\n"
 		"\n"
 		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --max-ratio=N    refuse what unpacks to over N times its size (default\n"
+		"                   1000, 200 in a zip; none: refuse nothing) ...\n"
+		"  --max-unpacked=SIZE\n"
+		"                   ... and to over SIZE (default 1GiB, 64MiB in a zip)\n"
 		"  --json           as JSON, metadata whole\n"
 		"  --help           this text\n",
 	.run = info_run,

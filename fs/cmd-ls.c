@@ -194,6 +194,10 @@ const struct command ls_command = {
 		"\n"
 		"  -a, --all        the optimizer's state too\n"
 		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --max-ratio=N    refuse what unpacks to over N times its size (default\n"
+		"                   1000, 200 in a zip; none: refuse nothing) ...\n"
+		"  --max-unpacked=SIZE\n"
+		"                   ... and to over SIZE (default 1GiB, 64MiB in a zip)\n"
 		"  --json           as JSON: what tensors.json says of each model\n"
 		"  --help           this text\n",
 	.run = ls_run,

@@ -238,6 +238,9 @@ static int option(struct order *o, int opt, char **argv)
 		}
 		lru_set_budget((size_t)bytes);
 		return -1;
+	case OPT_MAX_RATIO:
+	case OPT_MAX_UNPACKED:
+		return limit_take(&mount_command, opt, optarg);
 	case ':':
 		complain_text("mount: option '%s' needs a value; 'modelfs mount --help' says which",
 			      argv[optind - 1]);
@@ -257,6 +260,8 @@ static int read_order(int argc, char **argv, struct order *o)
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "format", required_argument, NULL, 'F' },
 		{ "memory", required_argument, NULL, 'M' },
+		{ "max-ratio", required_argument, NULL, OPT_MAX_RATIO },
+		{ "max-unpacked", required_argument, NULL, OPT_MAX_UNPACKED },
 		{ 0 },
 	};
 	int opt, r;
@@ -302,6 +307,10 @@ const struct command mount_command = {
 		"  -f, --foreground  stay in the foreground\n"
 		"  -o OPTIONS        mount options, as allow_other; mounts are always read-only\n"
 		"  --format=NAME     SOURCE is of this format ('modelfs formats')\n"
+		"  --max-ratio=N     refuse what unpacks to over N times its size (default\n"
+		"                    1000, 200 in a zip; none: refuse nothing) ...\n"
+		"  --max-unpacked=SIZE\n"
+		"                    ... and to over SIZE (default 1GiB, 64MiB in a zip)\n"
 		"  --memory=SIZE     for decoded data that is kept (default 64MiB)\n"
 		"  --help            this text\n",
 	.run = mount_run,

@@ -211,6 +211,10 @@ const struct command views_command = {
 		"its file.\n"
 		"\n"
 		"  --format=NAME    SOURCE is of this format ('modelfs formats')\n"
+		"  --max-ratio=N    refuse what unpacks to over N times its size (default\n"
+		"                   1000, 200 in a zip; none: refuse nothing) ...\n"
+		"  --max-unpacked=SIZE\n"
+		"                   ... and to over SIZE (default 1GiB, 64MiB in a zip)\n"
 		"  --json           as JSON\n"
 		"  --help           this text\n",
 	.run = views_run,

@@ -11,7 +11,9 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/lru.h"
+#include "../cache/stream.h"
 #include "../cache/text.h"
+#include "../cache/zip.h"
 
 int complain(const struct error *err)
 {
@@ -59,6 +61,24 @@ static int set_memory(const struct command *c, const char *text)
 	return -1;
 }
 
+int limit_take(const struct command *c, int opt, const char *text)
+{
+	uint64_t n = UINT64_MAX;
+
+	if (strcmp(text, "none") != 0 && (size_parse(text, &n) < 0 || n == 0)) {
+		complain_text(opt == OPT_MAX_RATIO
+				      ? "%s: --max-ratio=%s is not a ratio; 1000 or none is"
+				      : "%s: --max-unpacked=%s is not a size; 4GiB or none is",
+			      c->name, text);
+		return STATUS_USAGE;
+	}
+	if (opt == OPT_MAX_RATIO)
+		stream_limits.ratio = zip_limits.ratio = n;
+	else
+		stream_limits.bytes = zip_limits.bytes = n;
+	return -1;
+}
+
 static int set_format(const struct command *c, const char *name, struct options *ret)
 {
 	if (!decoder_find(name)) {
@@ -86,6 +106,9 @@ static int option_take(const struct command *c, int opt, char **argv, struct opt
 		return -1;
 	case 'M':
 		return set_memory(c, optarg);
+	case OPT_MAX_RATIO:
+	case OPT_MAX_UNPACKED:
+		return limit_take(c, opt, optarg);
 	case ':':
 		complain_text("%s: option '%s' needs a value; 'modelfs %s --help' says which",
 			      c->name, argv[optind - 1], c->name);
@@ -110,6 +133,8 @@ int options_read(const struct command *c, const struct syntax *syntax, int argc,
 	} all[] = {
 		{ 0, { "help", no_argument, NULL, 'h' } },
 		{ OPT_FORMAT, { "format", required_argument, NULL, 'F' } },
+		{ OPT_FORMAT, { "max-ratio", required_argument, NULL, OPT_MAX_RATIO } },
+		{ OPT_FORMAT, { "max-unpacked", required_argument, NULL, OPT_MAX_UNPACKED } },
 		{ OPT_JSON, { "json", no_argument, NULL, 'J' } },
 		{ OPT_ALL, { "all", no_argument, NULL, 'a' } },
 		{ OPT_MEMORY, { "memory", required_argument, NULL, 'M' } },

@@ -25,7 +25,12 @@ int complain_text(const char *format, ...);
 int usage(const struct command *c, bool asked);
 
 /* What the commands that only read have in common. */
-enum { OPT_FORMAT = 1, OPT_JSON = 2, OPT_ALL = 4, OPT_MEMORY = 8 };
+enum {
+	OPT_FORMAT = 1, /* and all else that is about opening a source */
+	OPT_JSON = 2,
+	OPT_ALL = 4,
+	OPT_MEMORY = 8,
+};
 struct syntax {
 	unsigned options;      /* OPT_... that it takes besides --help */
 	int min, max;          /* how many operands */
@@ -40,6 +45,11 @@ struct options {
  * (help was printed, or what is wrong with it).  --memory is done here. */
 int options_read(const struct command *c, const struct syntax *syntax, int argc, char **argv,
 		 struct options *ret);
+
+/* What getopt_long() gives for --max-ratio and --max-unpacked, and what is then to
+ * be done: -1, or STATUS_USAGE after complaining. */
+enum { OPT_MAX_RATIO = 256, OPT_MAX_UNPACKED };
+int limit_take(const struct command *c, int opt, const char *text);
 
 extern const struct command mount_command, umount_command, ls_command, info_command,
 	cat_command, check_command, views_command, formats_command;

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	data = PREPARE(a, data, size);
 #endif
 	/* Large outputs take time, not more paths; and nothing is to be kept. */
-	stream_limits(100, 4 << 20);
+	stream_limits = (struct limits){ 100, 4 << 20 };
 	setenv("MODELFS_CACHE", "/proc/nowhere", 1);
 	if (!a || !data)
 		return 0;
