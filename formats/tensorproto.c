@@ -77,6 +77,7 @@ struct reading { /* one TensorProto */
 	uint64_t type;
 	bool external;
 	uint32_t kind;            /* the field that holds values, 0: none yet */
+	bool fixed;               /* they are written as 4 or 8 bytes, not as varints */
 	struct pb_field data;     /* raw_data, or the only packed field */
 	uint32_t pieces;          /* of fields with values */
 	uint64_t strings, string_bytes;
@@ -198,6 +199,7 @@ static int values(struct reading *x, const struct pb_field *e, struct error *err
 	if (e->number == 9 && x->kind)
 		return fail(err, EBADMSG, "a tensor has raw_data twice");
 	x->kind = e->number;
+	x->fixed = x->kind == 4 || x->kind == 10;
 	x->data = *e;
 	x->pieces++;
 	if (e->number == 6) {
@@ -258,7 +260,7 @@ static int append_piece(const struct reading *x, const struct pb *in, const stru
 		put_le(dst + (*n)++ * bytes, u, bytes);
 		return 0;
 	}
-	if (x->kind == 4 || x->kind == 10) { /* packed, of fixed size */
+	if (x->fixed) { /* packed */
 		uint64_t k = e->size / bytes;
 
 		if (e->size % bytes || k > room - *n)
@@ -324,7 +326,7 @@ static int string_values(struct reading *x, struct pb again, struct tensor *t, s
 	if (!s || !end || !bytes)
 		return no_memory(err);
 	while ((r = pb_next(&again, &e, err)) > 0) {
-		if (e.number != 6 || e.wire != PB_BYTES)
+		if (e.number != x->kind || e.wire != PB_BYTES)
 			continue;
 		r = range_read_all(pb_range(&again, &e), 0, (size_t)e.size, bytes + at, err);
 		if (r < 0)
@@ -408,7 +410,7 @@ static int place_data(struct reading *x, const struct pb *again, struct tensor *
 	if (x->kind && x->kind != 9 && x->kind != field_of(d))
 		return fail(err, EBADMSG, "tensor '%s' of %s has its values in field %u, allowed are 9 and %u",
 			    t->name, dtype_name(d), x->kind, field_of(d));
-	if (x->kind == 9 || !x->kind || (x->pieces == 1 && x->data.wire == PB_BYTES && (x->kind == 4 || x->kind == 10))) {
+	if (x->kind == 9 || !x->kind || (x->pieces == 1 && x->data.wire == PB_BYTES && x->fixed)) {
 		t->data = x->kind ? pb_range(x->m, &x->data) : range_sub(x->m->file->r, 0, 0);
 		if (t->data.size == bytes && x->pieces <= 1)
 			return 0;
@@ -451,6 +453,56 @@ int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struc
 	r = t->dtype == DTYPE_STRING ? string_values(&x, again, t, err) : place_data(&x, &again, t, err);
 	*why = x.why;
 	return r < 0 ? r : x.why ? 0 : 1;
+}
+
+/* ---- lists of attributes ---- */
+
+/* How many values field x->kind has. */
+static int count_list(struct reading *x, struct pb in, uint64_t *ret, struct error *err)
+{
+	struct pb_field e;
+	uint64_t n;
+	int r;
+
+	while ((r = pb_next(&in, &e, err)) > 0) {
+		if (e.number != x->kind)
+			continue;
+		n = 1;
+		if (x->kind == 9 && e.wire == PB_BYTES)
+			x->string_bytes += e.size;
+		else if (e.wire == PB_BYTES && x->fixed)
+			n = e.size / 4;
+		else if (e.wire == PB_BYTES)
+			r = pb_count_varints(&in, &e, &n, err);
+		else if (x->kind == 9 || e.wire != (x->fixed ? PB_FIXED32 : PB_VARINT))
+			return fail(err, EBADMSG, "byte %" PRIu64 ": field %u of an attribute has wire type %u",
+				    in.at, e.number, e.wire);
+		if (r < 0)
+			return r;
+		*ret += n;
+		x->pieces++;
+	}
+	return r;
+}
+
+int tensorproto_list(struct arena *a, const struct pb *m, uint32_t number, struct tensor *t,
+		     struct error *err)
+{
+	struct reading x = { .a = a, .kind = number, .fixed = number == 7 };
+	unsigned each = number == 7 ? 4 : 8;
+	uint64_t n = 0, *shape = arena_alloc(a, sizeof *shape);
+	int r = shape ? count_list(&x, *m, &n, err) : no_memory(err);
+
+	if (r < 0)
+		return r;
+	t->dtype = t->stored = number == 7 ? DTYPE_F32 : number == 8 ? DTYPE_I64 : DTYPE_STRING;
+	t->shape = shape;
+	t->ndim = 1;
+	*shape = x.strings = n;
+	if (!n || (number == 9 ? x.string_bytes > STRINGS_MAX : n > UNPACKED_MAX / each))
+		return 0;
+	r = number == 9 ? string_values(&x, *m, t, err) : collect(&x, *m, each, n, &t->data, err);
+	return r < 0 ? r : 1;
 }
 
 int tensorproto_read(struct arena *a, const struct pb *m, const struct pb_field *f,

@@ -32,6 +32,10 @@ int tensorproto_read(struct arena *a, const struct pb *m, const struct pb_field 
 /* The same for a message that is open. */
 int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struct tensor *t,
 		     const char **why, struct error *err);
+/* The floats (field 7), ints (8) or strings (9) of the AttributeProto m as a tensor of
+ * one dimension; its name stays: 1; 0: there is none, or more than 16 MiB; -EBADMSG. */
+int tensorproto_list(struct arena *a, const struct pb *m, uint32_t number, struct tensor *t,
+		     struct error *err);
 /* The location in an entry f of external_data; NULL if it is another entry. */
 int tensorproto_location(struct arena *a, const struct pb *m, const struct pb_field *f,
 			 const char **ret, struct error *err);

@@ -5,18 +5,19 @@
  *
  *     ModelProto   1 ir_version  2 producer_name  3 producer_version  4 domain
  *                  5 model_version  6 doc_string  7 graph  8 opset_import
- *                  14 metadata_props  25 functions
+ *                  14 metadata_props  20 training_info  25 functions
  *     GraphProto   1 node  2 name  5 initializer  11 input  12 output
- *                  15 sparse_initializer
- *     NodeProto    2 output  3 name  4 op_type  5 attribute      FunctionProto 1 name  7 node
- *     Attribute    1 name  5 t  6 g  10 tensors  11 graphs
+ *                  14 quantization_annotation  15 sparse_initializer
+ *     NodeProto    2 output  3 name  4 op_type  5 attribute
+ *     Function     1 name  7 node            TrainingInfo  1 initialization  2 algorithm
+ *     Attribute    1 name  5 t  6 g  7 floats  8 ints  9 strings  10 tensors  11 graphs
  *     TensorProto  in tensorproto.h
- *     ValueInfo    1 name  2 type { 1 tensor { 1 elem_type  2 shape { 1 dim
- *                  { 1 dim_value  2 dim_param } } } }
+ *     ValueInfo    in onnx-type.h
  *
  * Weights are initializers.  Some exporters write every weight as a Constant
  * node instead: only where a model has no initializer at all are the Constants
- * with at least one dimension its tensors, named by their output.
+ * with at least one dimension its tensors, named by their output, and so are
+ * tensors that other nodes have as attributes, named OUTPUT.ATTRIBUTE.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
 #include "../build.h"
+#include "../onnx-type.h"
 #include "../protobuf.h"
 #include "../tensorproto.h"
 
@@ -36,8 +38,9 @@ struct onnx {
 	const struct bundle *b;
 	const char *folder; /* of the entry, with its "/" */
 	struct pb_file file;
-	struct value *metadata, *inputs, *outputs, *opsets, *props, *sparse;
+	struct value *metadata, *inputs, *outputs, *opsets, *props, *sparse, *quantized;
 	size_t metadata_cap, inputs_cap, outputs_cap, opsets_cap, props_cap, sparse_cap;
+	size_t quantized_cap;
 	bool constants;     /* this walk is for Constant nodes, not initializers */
 	uint64_t graphs;    /* met so far */
 };
@@ -94,122 +97,6 @@ static int set_pair(struct onnx *o, const struct pb *m, const struct pb_field *f
 		return r;
 	return set(o, map, cap, key,
 		   text ? value_string(o->s.a, text, n) : value_int(o->s.a, (int64_t)number), err);
-}
-
-/* ---- signatures ---- */
-
-static int dimension(struct onnx *o, const struct pb *m, const struct pb_field *f,
-		     struct value *dims, size_t *cap, struct error *err)
-{
-	struct value *dim = NULL;
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, err);
-
-	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
-		if (e.number == 1 && e.wire == PB_VARINT) {
-			dim = value_int(o->s.a, (int64_t)e.u);
-		} else if (e.number == 2) {
-			const char *text;
-			size_t n;
-
-			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &text, &n, err);
-			if (r >= 0 && n)
-				dim = value_string(o->s.a, text, n);
-		}
-	}
-	if (r < 0)
-		return r;
-	if (!dim)
-		dim = value_int(o->s.a, -1);
-	return dim && value_append(o->s.a, dims, cap, dim) >= 0 ? 0 : no_memory(err);
-}
-
-static int shape_of(struct onnx *o, const struct pb *m, const struct pb_field *f,
-		    struct value *dims, size_t *cap, struct error *err)
-{
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, err);
-
-	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0)
-		if (e.number == 1)
-			r = dimension(o, &in, &e, dims, cap, err);
-	return r;
-}
-
-/* TypeProto.Tensor into {"dtype", "shape"}. */
-static int tensor_type(struct onnx *o, const struct pb *m, const struct pb_field *f,
-		       struct value *v, size_t *cap, struct error *err)
-{
-	struct value *dims = NULL;
-	size_t dims_cap = 4;
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, err);
-
-	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
-		if (e.number == 1 && e.wire == PB_VARINT) {
-			const char *name = dtype_name(tensorproto_dtype(e.u));
-
-			r = set(o, v, cap, "dtype", value_string(o->s.a, name, strlen(name)), err);
-		} else if (e.number == 2) {
-			dims = value_list(o->s.a, VALUE_LIST, dims_cap);
-			r = dims ? shape_of(o, &in, &e, dims, &dims_cap, err) : no_memory(err);
-		}
-	}
-	if (r >= 0 && dims)
-		r = set(o, v, cap, "shape", dims, err);
-	return r;
-}
-
-static const char *const type_words[] = {
-	[4] = "sequence", [5] = "map", [7] = "opaque", [8] = "sparse tensor", [9] = "optional",
-};
-
-static int type_of(struct onnx *o, const struct pb *m, const struct pb_field *f,
-		   struct value *v, size_t *cap, struct error *err)
-{
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, err);
-
-	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
-		if (e.number == 1) {
-			r = tensor_type(o, &in, &e, v, cap, err);
-		} else if (e.number < ARRAY_SIZE(type_words) && type_words[e.number]) {
-			const char *word = type_words[e.number];
-
-			r = set(o, v, cap, "type", value_string(o->s.a, word, strlen(word)), err);
-		}
-	}
-	return r;
-}
-
-static int value_info(struct onnx *o, const struct pb *m, const struct pb_field *f,
-		      struct value *map, size_t *map_cap, struct error *err)
-{
-	size_t cap = 2;
-	struct value *v = NULL;
-	const char *name = "";
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, err);
-
-	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
-		if (e.number == 1) {
-			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &name, NULL, err);
-		} else if (e.number == 2) {
-			if (!v)
-				v = value_map(o->s.a, cap);
-			r = v ? type_of(o, &in, &e, v, &cap, err) : no_memory(err);
-		}
-	}
-	if (r < 0)
-		return r;
-	if (!*name)
-		return fail(err, EBADMSG, "an input or output of the graph has no name");
-	return set(o, map, map_cap, name, v ? v : value_map(o->s.a, 0), err);
 }
 
 /* ---- tensors ---- */
@@ -276,30 +163,104 @@ static int add_sparse(struct onnx *o, const struct pb *m, const struct pb_field 
 	return r;
 }
 
+/* TensorAnnotation: 1 tensor_name, 2 quant_parameter_tensor_names {1 key, 2 value}. */
+static int add_annotation(struct onnx *o, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	size_t cap = 2;
+	struct value *names = value_map(o->s.a, cap);
+	const char *name = "";
+	struct pb_field e;
+	struct pb in;
+	int r = names ? pb_enter(m, f, &in, err) : no_memory(err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number == 1)
+			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &name, NULL, err);
+		else if (e.number == 2)
+			r = set_pair(o, &in, &e, names, &cap, err);
+	}
+	return r < 0 ? r : set(o, o->quantized, &o->quantized_cap, name, names, err);
+}
+
 /* ---- nodes ---- */
 
 struct node {
-	const char *output, *op;
+	const char *output, *op, *name;
 };
+
+/* A Constant's tensor of one or more dimensions is wanted, and what other nodes
+ * have as weights; what ConstantOfShape fills with is one number. */
+static const char *attribute_name(struct onnx *o, const struct node *n, const char *attribute)
+{
+	if (!strcmp(n->op, "ConstantOfShape"))
+		return NULL;
+	if (!strcmp(n->op, "Constant"))
+		return n->output;
+	return arena_printf(o->s.a, "%s.%s", *n->output ? n->output : n->name, attribute);
+}
+
+static int add_constant(struct onnx *o, const struct pb *m, const struct pb_field *f,
+			const char *name, struct error *err)
+{
+	size_t before = o->s.n;
+	int r = add_tensor(o, m, f, name, err);
+
+	if (r >= 0 && o->s.n > before && o->s.tensors[before].ndim == 0)
+		o->s.n = before;
+	return r;
+}
+
+/* value_floats, value_ints or value_strings of a Constant: the list in field `number`. */
+static int add_list(struct onnx *o, const struct pb *in, uint32_t number, const char *name,
+		    struct error *err)
+{
+	struct tensor *t = build_tensor(&o->s, err);
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->name = name;
+	r = tensorproto_list(o->s.a, in, number, t, err);
+	if (r == 0)
+		o->s.n--; /* it is too long, or there is none */
+	return r;
+}
+
+static int attribute_lists(struct onnx *o, const struct pb *in, const struct node *n,
+			   const char *name, struct error *err)
+{
+	static const struct { const char *name; uint32_t number; } lists[] = {
+		{ "value_floats", 7 }, { "value_ints", 8 }, { "value_strings", 9 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists) && !strcmp(n->op, "Constant"); i++)
+		if (!strcmp(lists[i].name, name))
+			return add_list(o, in, lists[i].number, n->output, err);
+	return 0;
+}
 
 static int attribute(struct onnx *o, const struct pb *m, const struct pb_field *f,
 		     const struct node *n, struct error *err)
 {
+	const char *name = "", *called;
 	struct pb_field e;
-	struct pb in, g;
+	struct pb in, g, names;
 	int r = pb_enter(m, f, &in, err);
 
+	names = in;
+	while (o->constants && r >= 0 && (r = pb_next(&names, &e, err)) > 0)
+		if (e.number == 1)
+			r = pb_string(&names, &e, o->s.a, NAME_MAX_BYTES, &name, NULL, err);
+	if (r >= 0 && o->constants)
+		r = attribute_lists(o, &in, n, name, err);
 	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
 		if (e.number == 6 || e.number == 11) {
 			r = pb_enter(&in, &e, &g, err);
 			if (r >= 0)
 				r = walk_graph(o, &g, false, err);
-		} else if (e.number == 5 && o->constants && !strcmp(n->op, "Constant")) {
-			size_t before = o->s.n;
-
-			r = add_tensor(o, &in, &e, n->output, err);
-			if (r >= 0 && o->s.n > before && o->s.tensors[before].ndim == 0)
-				o->s.n = before;
+		} else if ((e.number == 5 || e.number == 10) && o->constants) {
+			called = attribute_name(o, n, name);
+			r = called ? add_constant(o, &in, &e, called, err) : 0;
 		}
 	}
 	return r;
@@ -307,7 +268,7 @@ static int attribute(struct onnx *o, const struct pb *m, const struct pb_field *
 
 static int walk_node(struct onnx *o, const struct pb *m, const struct pb_field *f, struct error *err)
 {
-	struct node n = { .output = "", .op = "" };
+	struct node n = { .output = "", .op = "", .name = "" };
 	struct pb_field e;
 	struct pb in, again;
 	int r = pb_enter(m, f, &in, err);
@@ -317,6 +278,8 @@ static int walk_node(struct onnx *o, const struct pb *m, const struct pb_field *
 	while (o->constants && r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
 		if (e.number == 2 && !*n.output)
 			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &n.output, NULL, err);
+		else if (e.number == 3)
+			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &n.name, NULL, err);
 		else if (e.number == 4)
 			r = pb_string(&in, &e, o->s.a, NAME_MAX_BYTES, &n.op, NULL, err);
 	}
@@ -338,6 +301,23 @@ static int walk_function(struct onnx *o, const struct pb *m, const struct pb_fie
 	return r;
 }
 
+/* Both graphs of a TrainingInfoProto. */
+static int walk_training(struct onnx *o, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	struct pb_field e;
+	struct pb in, g;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number != 1 && e.number != 2)
+			continue;
+		r = pb_enter(&in, &e, &g, err);
+		if (r >= 0)
+			r = walk_graph(o, &g, false, err);
+	}
+	return r;
+}
+
 static int walk_graph(struct onnx *o, const struct pb *graph, bool top, struct error *err)
 {
 	struct pb g = *graph;
@@ -354,6 +334,9 @@ static int walk_graph(struct onnx *o, const struct pb *graph, bool top, struct e
 		case 5:
 			r = o->constants ? 0 : add_tensor(o, &g, &e, NULL, err);
 			break;
+		case 14:
+			r = o->constants ? 0 : add_annotation(o, &g, &e, err);
+			break;
 		case 15:
 			r = o->constants ? 0 : add_sparse(o, &g, &e, err);
 			break;
@@ -363,11 +346,11 @@ static int walk_graph(struct onnx *o, const struct pb *graph, bool top, struct e
 			break;
 		case 11:
 			if (top && !o->constants)
-				r = value_info(o, &g, &e, o->inputs, &o->inputs_cap, err);
+				r = onnx_value_info(o->s.a, &g, &e, o->inputs, &o->inputs_cap, err);
 			break;
 		case 12:
 			if (top && !o->constants)
-				r = value_info(o, &g, &e, o->outputs, &o->outputs_cap, err);
+				r = onnx_value_info(o->s.a, &g, &e, o->outputs, &o->outputs_cap, err);
 			break;
 		default:
 			break;
@@ -411,6 +394,8 @@ static int walk_model(struct onnx *o, struct range r, struct error *err)
 	while ((code = pb_next(&m, &e, err)) > 0) {
 		if (e.number == 7 && (code = pb_enter(&m, &e, &g, err)) >= 0)
 			code = walk_graph(o, &g, true, err);
+		else if (code >= 0 && e.number == 20)
+			code = walk_training(o, &m, &e, err);
 		else if (code >= 0 && e.number == 25)
 			code = walk_function(o, &m, &e, err);
 		else if (code >= 0 && e.number == 8 && !o->constants)
@@ -439,6 +424,8 @@ static int documents(struct onnx *o, struct error *err)
 		r = set(o, o->metadata, &o->metadata_cap, "metadata_props", o->props, err);
 	if (r >= 0 && o->sparse->n)
 		r = set(o, o->metadata, &o->metadata_cap, "sparse_initializers", o->sparse, err);
+	if (r >= 0 && o->quantized->n)
+		r = set(o, o->metadata, &o->metadata_cap, "quantization_annotation", o->quantized, err);
 	if (r >= 0)
 		r = set(o, graph, &main_cap, "inputs", o->inputs, err);
 	if (r >= 0)
@@ -485,9 +472,10 @@ static int drop_defaults(struct onnx *o, struct error *err)
 
 static int maps(struct onnx *o, struct error *err)
 {
-	struct value **map[] = { &o->metadata, &o->inputs, &o->outputs, &o->opsets, &o->props, &o->sparse };
+	struct value **map[] = { &o->metadata, &o->inputs, &o->outputs, &o->opsets, &o->props, &o->sparse,
+				 &o->quantized };
 	size_t *cap[] = { &o->metadata_cap, &o->inputs_cap, &o->outputs_cap, &o->opsets_cap,
-			  &o->props_cap, &o->sparse_cap };
+			  &o->props_cap, &o->sparse_cap, &o->quantized_cap };
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
 		*cap[i] = 8;
@@ -539,13 +527,52 @@ static int onnx_decode(const struct bundle *b, const struct claim *c, struct mod
 
 /* ---- recognising ---- */
 
+/* Do the fields of m have these numbers (a bit each) and are all of them bytes?
+ * *seen: those that are there. */
+static bool only_bytes(struct pb *m, uint32_t allowed, uint32_t *seen)
+{
+	struct pb_field f;
+	int r;
+
+	while ((r = pb_next(m, &f, NULL)) > 0) {
+		if (f.number > 31 || !(allowed >> f.number & 1) || f.wire != PB_BYTES)
+			return false;
+		*seen |= 1u << f.number;
+	}
+	return r == 0;
+}
+
+/* Is the message in f a GraphProto, beyond doubt: its first node has what a
+ * NodeProto has and an op_type? */
+static bool looks_like_graph(const struct pb *m, const struct pb_field *f)
+{
+	enum { GRAPH_FIELDS = 0x1fc26, NODE_FIELDS = 0x7fe, OP_TYPE = 1 << 4 };
+	struct pb in, whole, node;
+	struct pb_field e;
+	uint32_t seen = 0;
+
+	if (pb_enter(m, f, &in, NULL) < 0)
+		return false;
+	whole = in;
+	if (!only_bytes(&whole, GRAPH_FIELDS, &seen))
+		return false;
+	while (pb_next(&in, &e, NULL) > 0) {
+		if (e.number != 1 || pb_enter(&in, &e, &node, NULL) < 0)
+			continue;
+		seen = 0;
+		return only_bytes(&node, NODE_FIELDS, &seen) && seen & OP_TYPE;
+	}
+	return false;
+}
+
 /* A ModelProto has no magic: it is a message whose fields are ModelProto's, with
- * their wire types, and which has a graph. */
+ * their wire types, and which has a graph.  A version says that it is one; where
+ * there is none, as converters of long ago left it, the graph has to. */
 static bool looks_like_model(struct range data)
 {
 	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
 	bool graph = false, version = false;
-	struct pb_field f;
+	struct pb_field f, found;
 	struct pb m;
 	int r;
 
@@ -564,6 +591,8 @@ static bool looks_like_model(struct range data)
 				return false;
 			break;
 		case 7:
+			if (bytes)
+				found = f;
 			graph |= bytes;
 			/* fall through */
 		case 2: case 3: case 4: case 6: case 8: case 14: case 20: case 25: case 26:
@@ -574,7 +603,7 @@ static bool looks_like_model(struct range data)
 			return false;
 		}
 	}
-	return graph && version && r == 0;
+	return graph && r == 0 && (version || looks_like_graph(&m, &found));
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -582,6 +611,25 @@ static bool has_suffix(const char *name, const char *suffix)
 	size_t n = strlen(name), k = strlen(suffix);
 
 	return n >= k && !strcmp(name + n - k, suffix);
+}
+
+/* Is it one of the forms that ONNX has for people: protobuf's text format, its
+ * own syntax, JSON? */
+static bool is_text(const uint8_t *first, size_t n)
+{
+	static const struct { const char *begin, *has; } forms[] = {
+		{ "ir_version:", "ir_version" }, { "<", "opset_import" }, { "{", "\"irVersion\"" },
+		{ "{", "\"ir_version\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		size_t k = strlen(forms[i].begin);
+
+		if (n >= k && !memcmp(first, forms[i].begin, k) &&
+		    memmem(first, n, forms[i].has, strlen(forms[i].has)))
+			return true;
+	}
+	return false;
 }
 
 struct parts { /* entry names, the head first */
@@ -601,12 +649,13 @@ static int add_part(struct parts *p, const char *name, struct error *err)
 }
 
 /* What is in which message: the ways to every TensorProto. */
-enum kind { MODEL, GRAPH, NODE, FUNCTION, ATTRIBUTE, TENSOR };
+enum kind { MODEL, GRAPH, NODE, FUNCTION, TRAINING, ATTRIBUTE, TENSOR };
 
 static const struct {
 	uint8_t of, field, leads_to;
 } ways[] = {
-	{ MODEL, 7, GRAPH }, { MODEL, 25, FUNCTION }, { FUNCTION, 7, NODE }, { GRAPH, 1, NODE },
+	{ MODEL, 7, GRAPH }, { MODEL, 20, TRAINING }, { MODEL, 25, FUNCTION },
+	{ TRAINING, 1, GRAPH }, { TRAINING, 2, GRAPH }, { FUNCTION, 7, NODE }, { GRAPH, 1, NODE },
 	{ GRAPH, 5, TENSOR }, { NODE, 5, ATTRIBUTE }, { ATTRIBUTE, 5, TENSOR },
 	{ ATTRIBUTE, 6, GRAPH }, { ATTRIBUTE, 10, TENSOR }, { ATTRIBUTE, 11, GRAPH },
 };
@@ -684,9 +733,12 @@ static int onnx_claim(const struct bundle *b, const struct entry *e, const uint8
 	struct parts parts = { .a = a };
 	int r;
 
-	/* a field 1, 2, 7 or 8 comes first; every writer begins with ir_version */
-	if (n < 4 || (first[0] != 0x08 && first[0] != 0x12 && first[0] != 0x3a && first[0] != 0x42))
-		return 0;
+	/* one of the fields 1 to 8 comes first; every writer begins with ir_version */
+	if (n < 4 || !first[0] || !strchr("\x08\x12\x1a\x22\x28\x32\x3a\x42", first[0]))
+		return is_text(first, n) && !b->folder ?
+			fail(err, EOPNOTSUPP, "%s: an ONNX model as text, which is not read; "
+			     "onnx.load() takes it and onnx.save() writes one that is",
+			     entry_path(b, e, a)) : 0;
 	if (!looks_like_model(e->data))
 		return has_suffix(e->name, ".onnx") && first[0] == 0x08 ?
 			fail(err, EBADMSG, "%s: not a whole ONNX model; it may still be being written",

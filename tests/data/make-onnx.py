@@ -100,6 +100,46 @@ def facts():
   return m
 
 
+def types():
+  """Inputs of every kind of type."""
+  T = H.make_tensor_type_proto(P.FLOAT, ["n", None])
+  kinds = {"s": H.make_sequence_type_proto(T), "o": H.make_optional_type_proto(H.make_sequence_type_proto(T)), "sparse": H.make_sparse_tensor_type_proto(P.INT64, [2, "k"]),
+           "m": H.make_map_type_proto(P.STRING, H.make_tensor_type_proto(P.FLOAT, [])), "any": H.make_tensor_type_proto(P.FLOAT, None)}
+  return model([N.from_array(SIX, "w")], inputs=[H.make_value_info(k, v) for k, v in kinds.items()])
+
+
+def lists():
+  """Constants by every attribute, and tensors of other nodes: shown, as there is no initializer."""
+  nodes = [H.make_node("Constant", [], ["floats"], value_floats=[1, -2.5]), H.make_node("Constant", [], ["ints"], value_ints=[1, -2, 3]),
+           H.make_node("Constant", [], ["strings"], value_strings=["a", "", "ü"]), H.make_node("Constant", [], ["one"], value_float=1.), H.make_node("Constant", [], ["none"], value_floats=[1.]),
+           H.make_node("ConstantOfShape", ["ints"], ["filled"], value=N.from_array(SIX[0, :1])), constant("c", SIX),
+           H.make_node("TreeEnsembleRegressor", ["x"], ["y"], name="tree", domain="ai.onnx.ml", nodes_values_as_tensor=N.from_array(SIX[0]), nodes_modes=["LEAF"])]
+  nodes[4].attribute[0].ClearField("floats")
+  m = model(nodes=nodes)
+  packed = m.graph.node.add(op_type="Constant", output=["packed"])  # as a writer of proto3 has them
+  packed.MergeFromString(field(5, field(1, b"value_ints") + field(8, b"\x01" + varint(2**64 - 1)) + b"\xa0\x01\x07"))
+  packed = m.graph.node.add(op_type="Constant", output=["packed_floats"])
+  packed.MergeFromString(field(5, field(1, b"value_floats") + field(7, SIX[0].tobytes()) + b"\xa0\x01\x06"))
+  return m
+
+
+def training():
+  """What a training graph starts with, and names of the parameters of a quantised tensor."""
+  m = model([N.from_array(SIX, "w"), N.from_array(SIX[0, 0], "w_scale")])
+  info = m.training_info.add()
+  info.initialization.CopyFrom(H.make_graph([], "start", [], [], initializer=[N.from_array(SIX[0], "rate")]))
+  info.algorithm.CopyFrom(H.make_graph([], "step", [], [], initializer=[N.from_array(SIX, "momentum")]))
+  m.graph.quantization_annotation.add(tensor_name="w").quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="w_scale")
+  return m
+
+
+def unversioned():
+  """As converters of long ago left it."""
+  m = model([N.from_array(SIX, "w")])
+  m.ClearField("ir_version")
+  return m
+
+
 def save(path, m): path.write_bytes(m if isinstance(m, bytes) else m.SerializeToString(deterministic=True))
 
 
@@ -109,7 +149,8 @@ def main():
   good = {"raw": raw(), "typed": typed(), "unpacked": unpacked(), "nested": nested(), "sparse": sparse(), "facts": facts(),
           "constants": model(nodes=[constant("c", SIX), constant("scalar", SIX[0, 0]), H.make_node("Identity", ["c"], ["y"])]),
           "names": model([N.from_array(SIX, n) for n in ["a/b", "same", "same", "", "ü"]]), "unknown-type": model([tensor(kind=99), N.from_array(SIX, "known")]),
-          "both-empty": model([tensor(raw_data=SIX.tobytes(), int32_data=[])]), "named-by-content.bin": model([N.from_array(SIX, "w")])}
+          "both-empty": model([tensor(raw_data=SIX.tobytes(), int32_data=[])]), "named-by-content.bin": model([N.from_array(SIX, "w")]),
+          "types": types(), "lists": lists(), "training": training(), "unversioned": unversioned()}
   for name, m in good.items(): save(OUT / (name if "." in name else name + ".onnx"), m)
 
   folder = OUT / "external"
@@ -131,12 +172,15 @@ def main():
          "dims-negative": model([tensor(dims=[-1, 6], raw_data=SIX.tobytes())]), "dims-many": model([tensor(dims=[1] * 65, raw_data=b"1234")]), "dims-large": model([tensor(dims=[2**62, 2**62])]),
          "raw-twice": b"\x08\x0a" + field(7, field(5, b"\x08\x01\x10\x02" + field(8, b"w") + field(9, b"1") + field(9, b"2"))),
          "wire": b"\x08\x0a" + field(7, field(5, b"\x08\x01\x10\x07" + field(8, b"w") + b"\x3d1234")),
+         "list-wire": b"\x08\x0a" + field(7, field(1, field(2, b"c") + field(4, b"Constant") + field(5, field(1, b"value_floats") + b"\x38\x01"))),
          "dims-wire": b"\x08\x0a" + field(7, field(5, b"\x0d1234\x10\x07" + field(8, b"w"))),
          "name-nul": model([N.from_array(SIX, "a\0b")]), "input-unnamed": model(inputs=[H.make_tensor_value_info("", P.FLOAT, [])]),
          "missing": model([external(location="missing.bin")]), "no-location": model([external(offset=0)]),
          "absolute": model([external(location="/etc/passwd")]), "parent": model([external(location="../secret.bin")]), "inner-parent": model([external(location="sub/../../x.bin")]),
          "backslash": model([external(location="..\\x.bin")]), "drive": model([external(location="C:x.bin")]), "slashes": model([external(location="a//b")]),
          "offset-text": model([external(location="x", offset="0x10")]), "offset-negative": model([external(location="x", offset=-1)]), "length-large": model([external(location="x", length=2**64)])}
+  for ext, way in {"pbtxt": "textproto", "json": "json", "onnxtxt": "onnxtxt"}.items():
+    onnx.save_model(model([N.from_array(SIX, "w")], inputs=[]), OUT / f"bad-text.{ext}", format=way)
   for name, m in bad.items(): save(OUT / f"bad-{name}.onnx", m)
   beside = {"short": dict(location="data.bin", offset=6, length=24), "offset": dict(location="data.bin", offset=2**63), "length": dict(location="data.bin", length=23),
             "link": dict(location="link.bin"), "link-folder": dict(location="up/model.onnx")}
