@@ -450,6 +450,8 @@ int tensorproto_fill(struct arena *a, struct pb *m, struct tensorproto *p, struc
 	memcpy(shape, x.dims, x.ndim * sizeof *shape);
 	t->shape = shape;
 	t->ndim = (uint8_t)x.ndim;
+	if (t->dtype == DTYPE_STRING)
+		x.kind = 6; /* nowhere else */
 	r = t->dtype == DTYPE_STRING ? string_values(&x, again, t, err) : place_data(&x, &again, t, err);
 	*why = x.why;
 	return r < 0 ? r : x.why ? 0 : 1;

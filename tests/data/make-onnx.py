@@ -140,6 +140,25 @@ def unversioned():
   return m
 
 
+def named_map():
+  """A map from strings, of one tensor with a name of its own and one without."""
+  return onnx.MapProto(name="m", key_type=P.STRING, string_keys=[b"a", b"b/c"], values=onnx.SequenceProto(elem_type=1, tensor_values=[N.from_array(SIX, "own"), N.from_array(SIX)]))
+
+
+def bad_map():
+  m = N.from_dict({1: SIX, 2: SIX}, "m")
+  m.keys.append(3)
+  return m
+
+
+def mixed():
+  """An optional of maps' sequences, a sparse one among them."""
+  sparse = H.make_sparse_tensor(N.from_array(SIX[0], "v"), N.from_array(np.array([0, 2, 5]), "i"), [6])
+  s = onnx.SequenceProto(name="s", elem_type=onnx.SequenceProto.SPARSE_TENSOR, sparse_tensor_values=[sparse])
+  o = onnx.SequenceProto(name="outer", elem_type=onnx.SequenceProto.SEQUENCE, sequence_values=[s, N.from_list([SIX])])
+  return onnx.OptionalProto(name="o", elem_type=onnx.OptionalProto.SEQUENCE, sequence_value=o)
+
+
 def save(path, m): path.write_bytes(m if isinstance(m, bytes) else m.SerializeToString(deterministic=True))
 
 
@@ -196,6 +215,10 @@ def main():
   lone = {"raw.pb": N.from_array(SIX, "x"), "unnamed.pb": N.from_array(SIX), "typed.pb": tensor("ids", P.INT64, [3], int64_data=[-1, 2, 3]), "strings.pb": tensor("s", P.STRING, [1], string_data=[b"a"]),
           "scalar.pb": N.from_array(np.array(1.5, "f4"), "s"), "bad-short.pb": tensor(raw_data=b"1234"), "bad-type.pb": tensor(kind=98, raw_data=b"1"), "bad-external.pb": external(location="x"),
           "bad-two-fields.pb": tensor(raw_data=SIX.tobytes(), float_data=[1])}
+  two = [SIX, np.array([1, 2])]
+  lone |= {"empty.pb": P(name="e", data_type=P.INT8, dims=[2, 0]), "sequence.pb": N.from_list(two, "seq"), "sequence-unnamed.pb": N.from_list(two), "nested.pb": N.from_list([two, two[:1]], "nested"),
+           "optional.pb": N.from_optional(SIX, "perhaps"), "map.pb": N.from_dict({-1: SIX, 5: SIX[0]}, "m"), "map-strings.pb": named_map(), "bad-map.pb": bad_map(),
+           "bad-sparse.pb": H.make_sparse_tensor(N.from_array(SIX[0], "v"), N.from_array(np.array([0, 2, 5]), "i"), [6]), "mixed.pb": mixed()}
   for name, t in lone.items(): save(LONE / name, t)
   (LONE / "external").mkdir(exist_ok=True)
   (LONE / "external/x.bin").write_bytes(SIX.tobytes())
