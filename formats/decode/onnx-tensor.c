@@ -19,6 +19,7 @@
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
 #include "../build.h"
+#include "../onnx-check.h"
 #include "../protobuf.h"
 #include "../tensorproto.h"
 
@@ -414,6 +415,21 @@ static int onnx_tensor_claim(const struct bundle *b, const struct entry *e, cons
 	return 1;
 }
 
+static int onnx_tensor_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			     void *ctx, struct error *err)
+{
+	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct range data = bundle_find(m->source, m->heads[0])->data;
+	struct look look = { .a = a };
+	struct pb all;
+
+	if (!file || !a)
+		return no_memory(err);
+	pb_open(file, data, &all);
+	return what_is(&look, &all) == TENSOR ? onnx_check_tensor(data, found, ctx, err) : 0;
+}
+
 const struct decoder onnx_tensor_decoder = {
 	.name = "onnx-tensor",
 	.summary = "ONNX tensors in a file (TensorProto; sequences and maps of them)",
@@ -421,4 +437,5 @@ const struct decoder onnx_tensor_decoder = {
 	.safe = "protobuf, walked as data; nothing is run",
 	.claim = onnx_tensor_claim,
 	.decode = onnx_tensor_decode,
+	.check = onnx_tensor_check,
 };

@@ -27,6 +27,7 @@
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
 #include "../build.h"
+#include "../onnx-check.h"
 #include "../onnx-type.h"
 #include "../protobuf.h"
 #include "../tensorproto.h"
@@ -752,6 +753,19 @@ static int onnx_claim(const struct bundle *b, const struct entry *e, const uint8
 	return 1;
 }
 
+static int onnx_rules(const struct model *m, void (*found)(void *ctx, const char *sentence),
+		      void *ctx, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	const char *slash = strrchr(m->heads[0], '/');
+	struct tensorproto where = { .bundle = m->source };
+
+	where.folder = a ? arena_string(a, m->heads[0], slash ? (size_t)(slash + 1 - m->heads[0]) : 0) : NULL;
+	if (!where.folder)
+		return no_memory(err);
+	return onnx_check(bundle_find(m->source, m->heads[0])->data, &where, found, ctx, err);
+}
+
 const struct decoder onnx_decoder = {
 	.name = "onnx",
 	.summary = "ONNX models, external data beside them",
@@ -759,4 +773,5 @@ const struct decoder onnx_decoder = {
 	.safe = "protobuf, walked as data; nothing is run",
 	.claim = onnx_claim,
 	.decode = onnx_decode,
+	.check = onnx_rules,
 };

@@ -116,6 +116,7 @@ def lists():
            H.make_node("TreeEnsembleRegressor", ["x"], ["y"], name="tree", domain="ai.onnx.ml", nodes_values_as_tensor=N.from_array(SIX[0]), nodes_modes=["LEAF"])]
   nodes[4].attribute[0].ClearField("floats")
   m = model(nodes=nodes)
+  m.opset_import.append(H.make_opsetid("ai.onnx.ml", 5))
   packed = m.graph.node.add(op_type="Constant", output=["packed"])  # as a writer of proto3 has them
   packed.MergeFromString(field(5, field(1, b"value_ints") + field(8, b"\x01" + varint(2**64 - 1)) + b"\xa0\x01\x07"))
   packed = m.graph.node.add(op_type="Constant", output=["packed_floats"])
@@ -159,6 +160,49 @@ def mixed():
   return onnx.OptionalProto(name="o", elem_type=onnx.OptionalProto.SEQUENCE, sequence_value=o)
 
 
+def identity(a, b, **more): return H.make_node("Identity", [a], [b], **more)
+
+
+def attribute(node, **fields):
+  node.attribute.add(**fields)
+  return node
+
+
+def rules():
+  """What onnx.checker refuses and reading the tensors does not need, a kind in each."""
+  A = onnx.AttributeProto
+  info = lambda name, **t: onnx.ValueInfoProto(name=name, type=onnx.TypeProto(**t))
+  twice = model([N.from_array(SIX, n) for n in ["w", "w", ""]], [identity("x", "y"), identity("x", "y"), identity("later", "z"), identity("z", "w")])
+  twice.graph.input.append(twice.graph.input[0])
+  twice.graph.output.append(H.make_tensor_value_info("nowhere", P.FLOAT, []))
+  nodes = model(nodes=[identity("x", "y"), onnx.NodeProto(name="n", input=["x"]), onnx.NodeProto(op_type="Op"), identity("x", "q", domain="not.imported")])
+  nodes.graph.name = ""
+  inner = H.make_graph([identity("x", "y"), identity("x", "fine"), identity("after", "b")], "inner", [], [onnx.ValueInfoProto(name="fine")], initializer=[N.from_array(SIX, "x2")])
+  nodes.graph.node.extend([H.make_node("If", ["x"], ["i"], then_branch=inner, else_branch=inner), identity("fine", "after")])
+  attributes = model([N.from_array(SIX, "w")], nodes=[attribute(identity("x", "y", name="n"), name="untyped", f=1), attribute(identity("x", "1"), name="other", type=A.FLOAT, i=1), attribute(identity("x", "2"), name="two", type=A.FLOAT, f=1, i=1),
+                            attribute(identity("x", "3"), type=A.FLOAT, f=1), attribute(attribute(identity("x", "4"), name="a", type=A.INT, i=1), name="a", type=A.INT, i=1),
+                            attribute(identity("x", "5"), name="unset", type=A.FLOATS), attribute(identity("x", "6"), name="t", type=A.TENSOR, t=tensor(raw_data=b"1"))])
+  tensors = model([N.from_array(SIX, "w")])
+  tensors.graph.initializer.extend([P(name="untyped", dims=[1], raw_data=b"1"), tensor("unknown", 99, [1], raw_data=b"1")])
+  sparse = model()
+  for dims, values, indices in (([], SIX[0], [0, 1, 2]), ([3, 0], SIX[0], [0, 1, 2]), ([6], SIX, [0, 1]), ([6], SIX[0], [0, 1]), ([6], SIX[0], [0., 1, 2])):
+    s = sparse.graph.sparse_initializer.add(dims=dims)
+    s.values.CopyFrom(N.from_array(values, f"s{len(sparse.graph.sparse_initializer)}"))
+    s.indices.CopyFrom(N.from_array(np.array(indices), "i"))
+  types = model(inputs=[onnx.ValueInfoProto(name="x"), info("empty"), info("shapeless", tensor_type={"elem_type": 1}), info("typeless", tensor_type={"shape": {}}), info("seq", sequence_type={}), info("map", map_type={"key_type": 1})])
+  function = H.make_function("f", "F", ["a", "a"], ["b"], [identity("a", "b"), identity("c", "b"), identity("a", "d", domain="not.imported")], [H.make_opsetid("", 21)])
+  functions = model(functions=[function, function, H.make_function("f", "", ["a"], ["b"], [], [])])
+  old, older = model([N.from_array(SIX, "w")]), model()
+  old.ir_version, older.ir_version = 3, 2
+  none = model()
+  none.ClearField("ir_version"), none.ClearField("opset_import")
+  none.metadata_props.add(key="a"), none.metadata_props.add(key="a")
+  imports = model()
+  imports.ClearField("opset_import")
+  return {"names": twice, "nodes": nodes, "attributes": attributes, "tensors": tensors, "sparse": sparse, "types": types, "functions": functions, "old": old, "older": older,
+          "versions": none, "imports": imports, "many": model(nodes=[identity("x", "y")] * 200)}
+
+
 def save(path, m): path.write_bytes(m if isinstance(m, bytes) else m.SerializeToString(deterministic=True))
 
 
@@ -171,6 +215,8 @@ def main():
           "both-empty": model([tensor(raw_data=SIX.tobytes(), int32_data=[])]), "named-by-content.bin": model([N.from_array(SIX, "w")]),
           "types": types(), "lists": lists(), "training": training(), "unversioned": unversioned()}
   for name, m in good.items(): save(OUT / (name if "." in name else name + ".onnx"), m)
+
+  for name, m in rules().items(): save(OUT / f"check-{name}.onnx", m)
 
   folder = OUT / "external"
   (folder / "sub").mkdir(parents=True, exist_ok=True)
@@ -219,6 +265,9 @@ def main():
   lone |= {"empty.pb": P(name="e", data_type=P.INT8, dims=[2, 0]), "sequence.pb": N.from_list(two, "seq"), "sequence-unnamed.pb": N.from_list(two), "nested.pb": N.from_list([two, two[:1]], "nested"),
            "optional.pb": N.from_optional(SIX, "perhaps"), "map.pb": N.from_dict({-1: SIX, 5: SIX[0]}, "m"), "map-strings.pb": named_map(), "bad-map.pb": bad_map(),
            "bad-sparse.pb": H.make_sparse_tensor(N.from_array(SIX[0], "v"), N.from_array(np.array([0, 2, 5]), "i"), [6]), "mixed.pb": mixed()}
+  both = external("w", location="external/x.bin")
+  both.raw_data = SIX.tobytes()
+  lone["check-both.pb"] = both  # its file is there
   for name, t in lone.items(): save(LONE / name, t)
   (LONE / "external").mkdir(exist_ok=True)
   (LONE / "external/x.bin").write_bytes(SIX.tobytes())
