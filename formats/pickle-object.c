@@ -445,11 +445,28 @@ static int call(struct machine *m, struct value *what, struct value *args)
 	return r < 0 ? r : made(m);
 }
 
+/* TorchScript's pickler writes an enum's member as its class called with the
+ * value itself, not with a tuple of it. */
+static bool is_script_enum(const struct value *what, const struct value *args)
+{
+	static const char module[] = "__torch__";
+
+	return args->kind != VALUE_TUPLE && what->kind == VALUE_GLOBAL &&
+	       what->n > sizeof module && memcmp(what->s, module, sizeof module - 1) == 0;
+}
+
 int machine_reduce(struct machine *m)
 {
-	int r = arguments(m, m->in[1]);
+	struct value *args = m->in[1];
+	int r = 0;
 
-	return r < 0 ? r : call(m, m->in[0], m->in[1]);
+	if (is_script_enum(m->in[0], args)) {
+		r = machine_container(m, VALUE_TUPLE, &args, 1);
+		args = m->out;
+	}
+	if (r == 0)
+		r = arguments(m, args);
+	return r < 0 ? r : call(m, m->in[0], args);
 }
 
 int machine_inst(struct machine *m)
