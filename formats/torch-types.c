@@ -16,6 +16,12 @@ static const struct {
 	{ "ComplexFloat", DTYPE_C64, 8 }, { "QInt8", DTYPE_QI8, 1 }, { "QUInt8", DTYPE_QU8, 1 },
 	{ "QInt32", DTYPE_QI32, 4 }, { "QUInt4x2", DTYPE_QU4, 1 }, { "QUInt2x4", DTYPE_NONE, 1 },
 	{ "Untyped", DTYPE_U8, 1 }, { "_Untyped", DTYPE_U8, 1 },
+	/* Only TorchScript's pickler has classes for these. */
+	{ "UInt16", DTYPE_U16, 2 }, { "UInt32", DTYPE_U32, 4 }, { "UInt64", DTYPE_U64, 8 },
+	{ "Float8_e4m3fn", DTYPE_F8_E4M3, 1 }, { "Float8_e5m2", DTYPE_F8_E5M2, 1 },
+	{ "Float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ, 1 }, { "Float8_e5m2fnuz", DTYPE_F8_E5M2FNUZ, 1 },
+	{ "Float8_e8m0fnu", DTYPE_F8_E8M0, 1 }, { "Float4_e2m1fn_x2", DTYPE_F4, 1 },
+	{ "ComplexHalf", DTYPE_NONE, 4 },
 };
 
 static const struct {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Make the files of torchscript/: needs torch.  Archives of before 1.4, and damage, are put together by hand."""
-import io, json, pathlib, struct, warnings, zipfile
+import enum, io, json, pathlib, struct, warnings, zipfile
 
 warnings.filterwarnings("ignore")
 import torch
@@ -38,6 +38,21 @@ class Other(nn.Module):
     return self.rnn(x + self.shift)[0] + self.more[0]
 
 
+class Colour(enum.Enum):
+  RED = 1
+  GREEN = 2
+
+
+class Types(nn.Module):
+  def __init__(self):
+    super().__init__()
+    for name in ("uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"):
+      self.register_buffer(name, torch.arange(3).to(getattr(torch, name)))
+    self.colour = Colour.GREEN
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor: return x if self.colour == Colour.RED else -x
+
+
 def filled(net):
   with torch.no_grad():
     for i, p in enumerate(net.parameters()): p.copy_(torch.arange(p.numel()).reshape(p.shape) + 10 * i)
@@ -72,9 +87,10 @@ def main():
   save(torch.jit.script(filled(Other())), "scripted.pt", _extra_files={"classes.txt": "a\nb\n"})
   torch.jit.trace(net, torch.ones(4, 3))._save_for_lite_interpreter(str(HERE / "lite.ptl"))
   save(torch.jit.script(nn.ReLU()), "empty.pt")
+  save(torch.jit.script(Types()), "types.pt")
   q = torch.ao.quantization.quantize_dynamic(nn.Sequential(filled(nn.Linear(3, 2))), dtype=torch.qint8)
   save(torch.jit.script(q), "quantized.pt")
-  for name in ("scripted.pt", "lite.ptl"):
+  for name in ("scripted.pt", "lite.ptl", "types.pt"):
     rewrite(HERE / name, HERE / "small", lambda n, d: None if n.endswith(".debug_pkl") else d)
     (HERE / "small").rename(HERE / name)
   rewrite(HERE / "traced.pt", HERE / "bad-storage-missing.pt", lambda n, d: None if n.endswith("/data/1") else d)
