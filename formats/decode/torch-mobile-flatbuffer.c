@@ -473,12 +473,44 @@ static int scalar(struct mobile *m, uint64_t at, enum union_type type, struct va
 	return 0;
 }
 
+/* A struct of two doubles, as Python's pickles have complex numbers. */
+static int complex_number(struct mobile *m, uint64_t at, struct value *v, struct error *err)
+{
+	struct record *record = arena_alloc(m->s.a, sizeof *record);
+	struct value *callable = new_value(m, VALUE_GLOBAL, err);
+	struct value *args = new_value(m, VALUE_TUPLE, err);
+	int r = 0;
+
+	if (!record || !callable || !args)
+		return err && err->code ? -err->code : no_memory(err);
+	r = room(m, args, VALUE_TUPLE, 2, err);
+	for (unsigned i = 0; i < 2 && r >= 0; i++) {
+		struct value *part = new_value(m, VALUE_FLOAT, err);
+		uint64_t bits;
+
+		r = part ? fb_number(&m->f, at + 8 * i, 8, &bits, err) : -ENOMEM;
+		if (r < 0)
+			return r;
+		memcpy(&part->f, &bits, sizeof part->f);
+		args->items[i] = part;
+	}
+	callable->s = "builtins\ncomplex";
+	callable->n = (uint32_t)strlen(callable->s);
+	record->callable = callable;
+	record->args = args;
+	v->kind = VALUE_RECORD;
+	v->record = record;
+	return r < 0 ? r : 0;
+}
+
 static int of_type(struct mobile *m, uint64_t at, enum union_type type, struct value *v,
 		   unsigned depth, struct error *err)
 {
 	switch (type) {
 	case INT: case BOOL: case DOUBLE:
 		return scalar(m, at, type, v, err);
+	case COMPLEX:
+		return complex_number(m, at, v, err);
 	case TENSOR:
 		return add_tensor(m, at, v, err);
 	case STRING: case DEVICE: case ENUM:
@@ -493,7 +525,7 @@ static int of_type(struct mobile *m, uint64_t at, enum union_type type, struct v
 		return object(m, at, v, depth, err);
 	case INTS: case DOUBLES: case BOOLS:
 		return plain_list(m, at, type, v, err);
-	default: /* None, a function, a complex number */
+	default: /* None, a function */
 		return 0;
 	}
 }

@@ -38,6 +38,16 @@ class Quantized(nn.Module):
     return x + self.tensor.dequantize() + self.channel.dequantize()
 
 
+class Types(nn.Module):
+  def __init__(self):
+    super().__init__()
+    self.register_buffer("long", torch.arange(2).to(torch.uint32))
+    self.register_buffer("byte", torch.arange(2).to(torch.float8_e5m2))
+    self.number = 1 - 2.5j
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor: return x
+
+
 def filled(net):
   with torch.no_grad():
     for i, p in enumerate(net.parameters()): p.copy_(torch.arange(p.numel()).reshape(p.shape) + 10 * i)
@@ -78,6 +88,7 @@ def main():
   save(filled(Net()), "net.ptl", _extra_files={"classes.txt": "a\nb\n"})
   save(Quantized(), "quantized.ptl")
   save(filled(nn.Linear(3, 2)), "small.ptl")
+  save(Types(), "types.ptl")
   whole = (HERE / "small.ptl").read_bytes()
   (HERE / "bad-cut.ptl").write_bytes(whole[:len(whole) // 2])
   (HERE / "bad-head.ptl").write_bytes(whole[:20])
