@@ -21,12 +21,37 @@ static bool is_sequence(const struct value *v)
 	       v->kind == VALUE_FROZENSET;
 }
 
+/* Objects that are made by a call to which their state is an argument: tensors
+ * of a class that keeps its data in others, graph modules of torch.fx.  Which one. */
+static int state_argument(const struct record *r)
+{
+	static const struct { const char *module, *name; int argument; } makers[] = {
+		{ "torch._tensor", "_rebuild_from_type_v2", 3 },
+		{ "torch.fx.graph_module", "reduce_graph_module", 0 },
+		{ "torch.fx.graph_module", "reduce_package_graph_module", 1 },
+		{ "torch.fx.graph_module", "reduce_deploy_graph_module", 1 },
+	};
+
+	for (size_t i = 0; r->callable && i < ARRAY_SIZE(makers); i++)
+		if (value_is_global(r->callable, makers[i].module, makers[i].name))
+			return r->args && r->args->n > (uint32_t)makers[i].argument
+			       ? makers[i].argument : -1;
+	return -1;
+}
+
+static const struct value *state_of(const struct record *r)
+{
+	int i = r->state ? -1 : state_argument(r);
+
+	return i < 0 ? r->state : r->args->items[i];
+}
+
 const struct value *attributes_of(const struct value *v)
 {
-	const struct value *state = v->kind == VALUE_RECORD ? v->record->state : NULL;
+	const struct value *state = v->kind == VALUE_RECORD ? state_of(v->record) : NULL;
 
-	if (state && state->kind == VALUE_TUPLE && state->n == 2)
-		state = state->items[0]; /* (__dict__, slots) */
+	if (state && state->kind == VALUE_TUPLE && state->n == 2) /* (__dict__ or None, slots) */
+		state = state->items[state->items[0]->kind == VALUE_NULL];
 	return state && state->kind == VALUE_MAP ? state : NULL;
 }
 
@@ -80,21 +105,38 @@ static void module_children(const struct value *v, struct children *c)
 	c->parts[c->n++] = mapping_in(attributes, "_buffers");
 	if (!c->parts[1])
 		c->n--;
+	c->packed = c->n; /* in a state_dict too, between the buffers and the modules */
+	add_part(c, attributes);
 	add_part(c, mapping_in(attributes, "_modules"));
 	c->without = value_get(attributes, "_non_persistent_buffers_set");
+}
+
+/* The state of a quantised convolution: its place 10 is the weight, 11 the bias. */
+static bool is_convolution(const struct record *r)
+{
+	const struct value *state = r->state;
+
+	return state && state->kind == VALUE_TUPLE && state->n == 15 && r->callable &&
+	       r->callable->kind == VALUE_GLOBAL && strstr(r->callable->s, "quantized") &&
+	       strncmp(value_name(r->callable), "Conv", 4) == 0;
 }
 
 static void object_children(const struct value *v, struct children *c)
 {
 	const struct record *r = v->record;
+	const struct value *state = state_of(r);
 
 	add_part(c, r->map);
-	if (r->state && r->state->kind == VALUE_TUPLE && attributes_of(v)) {
-		add_part(c, r->state->items[0]);
-		add_part(c, r->state->items[1]);
+	if (state && state->kind == VALUE_TUPLE && attributes_of(v)) {
+		add_part(c, state->items[0]);
+		add_part(c, state->items[1]);
 	} else {
-		add_part(c, r->state);
+		add_part(c, state);
 	}
+	if (is_convolution(r))
+		c->convolution = state;
+	if (state != r->state) /* they say no more than the state */
+		return;
 	c->args = c->n ? r->args : NULL;
 	add_part(c, r->args);
 	add_part(c, r->kwargs);
@@ -126,6 +168,44 @@ static bool is_left_out(struct children *c, const struct value *key)
 	return false;
 }
 
+/* Packed parameters are objects of C++ among a module's plain attributes:
+ * torch.ScriptObject with the state (state, name of the class).  As what its
+ * state_dict has in their place; NULL: it has none, v is no such object. */
+static struct value *packed_in(const struct value *key, struct value *v)
+{
+	static const char module[] = "__torch__.torch.classes.quantized.";
+	const struct value *pair;
+	struct value *state;
+
+	if (!value_is_record(v, "torch", "ScriptObject"))
+		return NULL;
+	pair = v->record->state;
+	if (!pair || pair->kind != VALUE_TUPLE || pair->n != 2 || pair->items[1]->kind != VALUE_STRING)
+		return NULL;
+	state = pair->items[0];
+	if (strncmp(pair->items[1]->s, module, sizeof module - 1) != 0)
+		return v;
+	if (strcmp(pair->items[1]->s + sizeof module - 1, "LinearPackedParamsBase") == 0)
+		return value_is_string(key, "_packed_params") ? state : v; /* (weight, bias) */
+	/* An embedding's is (version, [weight], ...). */
+	if (strcmp(pair->items[1]->s + sizeof module - 1, "EmbeddingPackedParamsBase") == 0 &&
+	    is_sequence(state) && state->n > 1 && is_sequence(state->items[1]) &&
+	    state->items[1]->n == 1)
+		return state->items[1]->items[0];
+	return v;
+}
+
+/* The name of a part of a quantised convolution; NULL: it has none. */
+static struct value *convolution_key(const struct children *c, const struct value *part)
+{
+	static struct value names[] = {
+		{ .kind = VALUE_STRING, .n = 6, .s = "weight" },
+		{ .kind = VALUE_STRING, .n = 4, .s = "bias" },
+	};
+
+	return part == c->convolution && (c->i == 10 || c->i == 11) ? &names[c->i - 10] : NULL;
+}
+
 bool children_next(struct children *c, struct child *ret)
 {
 	for (; c->part < c->n; c->part++, c->i = 0) {
@@ -133,15 +213,20 @@ bool children_next(struct children *c, struct child *ret)
 
 		for (; c->i < v->n; c->i++) {
 			bool map = v->kind == VALUE_MAP;
-			struct value *key = map ? v->items[2 * (size_t)c->i] : NULL;
+			struct value *key = map ? v->items[2 * (size_t)c->i] : convolution_key(c, v);
+			struct value *item = v->items[map ? 2 * (size_t)c->i + 1 : c->i];
 
-			if (key && is_left_out(c, key))
+			if (map && is_left_out(c, key))
+				continue;
+			if (c->packed && c->part == c->packed && map)
+				item = packed_in(key, item);
+			if (!item)
 				continue;
 			*ret = (struct child){
 				.key = key,
 				.index = c->i,
 				.argument = v == c->args,
-				.v = v->items[map ? 2 * (size_t)c->i + 1 : c->i],
+				.v = item,
 			};
 			c->i++;
 			return true;

@@ -22,6 +22,8 @@ struct children {
 	const struct value *parts[6]; /* maps and sequences, one after the other */
 	const struct value *args;     /* what an object with other parts was made with; or NULL */
 	const struct value *without;  /* names that are left out of parts[1], a set; NULL: none */
+	const struct value *convolution; /* a part two places of which have names; or NULL */
+	unsigned packed; /* a module's part of which only packed parameters are children; or 0 */
 	unsigned n, part;
 	uint32_t i;
 	uint64_t compared;

@@ -331,9 +331,30 @@ static const struct function *function_of(const struct value *callable)
 	return NULL;
 }
 
+/* _rebuild_from_type_v2(function, class, args, state): a subclass of Tensor. */
+static bool is_subclass(const struct value *callable)
+{
+	static const char *const modules[] = { "torch._tensor", "torch.tensor", "torch" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
+		if (value_is_global(callable, modules[i], "_rebuild_from_type_v2") ||
+		    value_is_global(callable, modules[i], "_rebuild_from_type"))
+			return true;
+	return false;
+}
+
+/* A nested tensor with the layout `jagged` is such a subclass. */
+static bool is_jagged(const struct value *callable, const struct value *args)
+{
+	return is_subclass(callable) && args && args->n &&
+	       value_is_global(args->items[0], "torch.nested._internal.nested_tensor",
+			       "_rebuild_njt");
+}
+
 bool torch_is_left(const struct value *v)
 {
-	return v->kind == VALUE_RECORD && function_of(v->record->callable);
+	return v->kind == VALUE_RECORD && (function_of(v->record->callable) ||
+					   is_jagged(v->record->callable, v->record->args));
 }
 
 /* A class or function that wraps its first argument, which is a tensor? */
@@ -351,18 +372,6 @@ static bool is_wrapper(const struct value *callable)
 	return false;
 }
 
-/* _rebuild_from_type_v2(function, class, args, state): a subclass of Tensor. */
-static bool is_subclass(const struct value *callable)
-{
-	static const char *const modules[] = { "torch._tensor", "torch.tensor", "torch" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
-		if (value_is_global(callable, modules[i], "_rebuild_from_type_v2") ||
-		    value_is_global(callable, modules[i], "_rebuild_from_type"))
-			return true;
-	return false;
-}
-
 static int call(struct torch_loading *l, const struct value *callable, const struct value *args,
 		uint64_t *ret, struct error *err)
 {
@@ -370,8 +379,12 @@ static int call(struct torch_loading *l, const struct value *callable, const str
 
 	if (f)
 		return f->fn(l, args, ret, err);
+	if (is_jagged(callable, args))
+		return left_nested(l, args, ret, err);
 	if (is_subclass(callable) && args && args->n >= 3 && torch_is_sequence(args->items[2])) {
 		f = function_of(args->items[0]);
+		if (f && f->fn == left_wrapper && args->n > 3)
+			return 0; /* checkpoint-walk.c shows the tensors in its state */
 		return f ? f->fn(l, args->items[2], ret, err) : 0;
 	}
 	return is_wrapper(callable) ? same_tensor(l, args, ret, err) : 0;

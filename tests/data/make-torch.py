@@ -210,7 +210,33 @@ def good_made_new():
   shared = b"\x80\x02}q\0(X\1\0\0\0a" + dump(tensor(s, 0, (6,), (1,))) + b"q\1X\1\0\0\0bh\1X\1\0\0\0c}(X\1\0\0\0a" + \
       dump(tensor(s, 0, (2,), (1,))) + b"K\1h\1X\1\0\0\x001h\1uu."
   zipped(NEW / "equal-names.pt", shared, data)
+  objects()
   hf_folders()
+
+
+def objects():
+  """Tensors in objects of other kinds than a plain module."""
+  s = storage("0", 6)
+  t = lambda offset, *shape: tensor(s, offset, shape, (1,) * len(shape))
+  q = tensor(storage("1", 3, "QInt8"), 0, (3, 1), (1, 1), (Global("torch", "per_tensor_affine"), 0.5, 1), False, {}, call="_rebuild_qtensor")
+  module = lambda name, **more: Call("net", name, new=True, state={"training": False, "_parameters": {}, "_buffers": {}, "_modules": {}, **more})
+  script = lambda name, state: Call("torch", "ScriptObject", new=True, state=(state, "__torch__.torch.classes." + name))
+  conv = (1, 3, (1, 1), (1, 1), (0, 0), (1, 1), False, (0, 0), 1, "zeros", q, t(0, 3), 0.25, 7, False)
+  net = module("Net", _modules={
+      "fc": module("Linear", _modules={"_packed_params": module("LinearPackedParams", dtype=Global("torch", "qint8"), plain=t(0, 1),
+                                                                _packed_params=script("quantized.LinearPackedParamsBase", (q, t(1, 2))))}),
+      "emb": module("Embedding", _packed_weight=script("quantized.EmbeddingPackedParamsBase", (1, [q], [], [8]))),
+      "cell": module("Cell", _packed_weight_ih=script("quantized.LinearPackedParamsBase", (q, None)), param=script("my.Thing", [t(2, 1)])),
+      "conv": Call("torch.ao.nn.quantized.modules.conv", "Conv2d", new=True, state=conv)})
+  two = ("_rebuild_from_type_v2", Global("torch._utils", "_rebuild_wrapper_subclass"), Global("my.lib", "Two"),
+         (Global("my.lib", "Two"), Global("torch", "float32"), (2,), (1,), 0), {"a": t(0, 2), "b": t(2, 2)})
+  jagged = ("_rebuild_from_type_v2", Global("torch.nested._internal.nested_tensor", "_rebuild_njt"), Global("torch.nested._internal.nested_tensor", "NestedTensor"),
+            ({"values": t(0, 6)},), {"_values": t(0, 6)})
+  zipped(NEW / "objects.pt", {"net": net, "slots": Call("my.lib", "Slots", new=True, state=(None, {"p": t(1, 1), "n": 3})),
+      "both": Call("my.lib", "Both", new=True, state=({"x": t(2, 1)}, {"p": t(3, 1)})), "two": Call("torch._tensor", *two), "jagged": Call("torch._tensor", *jagged),
+      "graph": Call("torch.fx.graph_module", "reduce_graph_module", {"training": True, "_parameters": {"w": t(0, 2)}, "_buffers": {"gone": t(0, 1)},
+                    "_non_persistent_buffers_set": Call("__builtin__", "set", ["gone"]), "_modules": {"fc": module("Linear", _parameters={"weight": t(2, 2)})}}, "import torch\n")},
+         {"0": six, "1": b"\xff\0\1"})
 
 
 def hf(path, weight_map, files, index="pytorch_model.bin.index.json"):
