@@ -39,6 +39,7 @@ struct flatten {
 	struct value_table params; /* of an object's optimizer: number + 1 of a parameter */
 	struct text path;
 	unsigned segments;         /* in path */
+	bool whole;                /* no level is left out */
 	uint64_t steps, bytes;     /* of the walk, of names */
 	struct look look;
 };
@@ -369,7 +370,7 @@ static int name_root(struct flatten *f, struct value *root, const char *lone, st
 		return 0;
 	if (root->mark & MARK_OPTIMIZER)
 		return name_below(f, root, NULL, 0, err);
-	without = has_top_weight(f, root) ? NULL : left_out(root);
+	without = f->whole || has_top_weight(f, root) ? NULL : left_out(root);
 	root->mark |= MARK_PATH;
 	e = name_children(f, root, without, 0, err);
 	root->mark &= (uint8_t)~MARK_PATH;
@@ -484,10 +485,11 @@ static int flatten(struct flatten *f, struct value *root, const char *lone, stru
 	return e;
 }
 
-int checkpoint_flatten(struct model *m, struct value *root, const struct tensor *tensors,
-		       size_t n, const char *lone, struct error *err)
+static int flatten_as(struct model *m, struct value *root, const struct tensor *tensors,
+		      size_t n, const char *lone, bool whole, struct error *err)
 {
-	struct flatten f = { .m = m, .list = tensors, .n_list = n, .look.list = tensors };
+	struct flatten f = { .m = m, .list = tensors, .n_list = n, .look.list = tensors,
+			     .whole = whole };
 	struct error mine = { 0 };
 	int e = flatten(&f, root, lone, &mine);
 
@@ -499,4 +501,16 @@ int checkpoint_flatten(struct model *m, struct value *root, const struct tensor 
 	free(f.states);
 	free(f.groups);
 	return e < 0 ? fail(err, mine.code ? mine.code : -e, "%s", mine.text) : 0;
+}
+
+int checkpoint_flatten(struct model *m, struct value *root, const struct tensor *tensors,
+		       size_t n, const char *lone, struct error *err)
+{
+	return flatten_as(m, root, tensors, n, lone, false, err);
+}
+
+int checkpoint_flatten_whole(struct model *m, struct value *root, const struct tensor *tensors,
+			     size_t n, struct error *err)
+{
+	return flatten_as(m, root, tensors, n, "", true, err);
 }

@@ -20,3 +20,6 @@
  * which must hold what the graph lives in. */
 int checkpoint_flatten(struct model *m, struct value *root, const struct tensor *tensors,
 		       size_t n, const char *lone, struct error *err);
+/* The same of a map of which no level is left out: what is a part of something. */
+int checkpoint_flatten_whole(struct model *m, struct value *root, const struct tensor *tensors,
+			     size_t n, struct error *err);

@@ -12,6 +12,7 @@
  *     Object      0 type  1 state  2 attrs;  ObjectType  0 name  1 kind  2 attr_names
  *     List, Tuple, IntList, ...  0 items;  Dict  0 keys  1 values
  *     String, Device  0 text;  EnumValue  0 type  1 value
+ *     Function    3 constants, by their number
  *     StorageData  0 bytes;  ExtraFile  0 name  1 content
  */
 #include <inttypes.h>
@@ -24,6 +25,7 @@
 #include "../checkpoint.h"
 #include "../flatbuffer.h"
 #include "../pickled.h"
+#include "../torchscript-constants.h"
 #include "../torchscript-graph.h"
 
 enum union_type {
@@ -589,6 +591,81 @@ static int add_files(struct mobile *m, uint64_t module, unsigned field, const ch
 	return r < 0 ? r : 0;
 }
 
+/* May there be tensors in a value of this type? */
+static bool may_hold_tensors(uint64_t type)
+{
+	return type == TENSOR || type == LIST || type == TUPLE || type == DICT || type == OBJECT;
+}
+
+/* The table of value i of this type: 1 and *ret; 0: it is of another. */
+static int value_table_of(struct mobile *m, uint64_t i, bool (*is)(uint64_t type), uint64_t *ret,
+			  struct error *err)
+{
+	uint64_t table, type;
+	int r = i < m->ivalues.n ? fb_element(&m->f, &m->ivalues, i, &table, err)
+		: fail(err, EBADMSG, "a function asks for value %" PRIu64 ", there are %" PRIu64, i,
+		       m->ivalues.n);
+
+	if (r >= 0)
+		r = fb_scalar(&m->f, table, 0, 1, 0, &type, err);
+	if (r < 0)
+		return r;
+	return is(type) ? fb_table(&m->f, table, 1, ret, err) : 0;
+}
+
+static bool is_function(uint64_t type)
+{
+	return type == FUNCTION;
+}
+
+/* A function's constants: those that are no attributes of the module too. */
+static int function_constants(struct mobile *m, uint64_t function, struct value *map, size_t *cap,
+			      struct error *err)
+{
+	struct fb_vector list;
+	int r = fb_vector(&m->f, function, 3, 4, &list, err);
+
+	for (uint64_t i = 0; i < list.n && r >= 0; i++) {
+		uint64_t number, table;
+		struct value *v;
+		char name[16];
+
+		r = fb_number(&m->f, list.at + 4 * i, 4, &number, err);
+		if (r >= 0)
+			r = value_table_of(m, number, may_hold_tensors, &table, err);
+		if (r <= 0 || m->made[number])
+			continue;
+		r = ivalue(m, number, 0, &v, err);
+		if (r < 0)
+			return r;
+		(void)snprintf(name, sizeof name, "c%" PRIu32, map->n);
+		if (fb_spend(&m->f, 64, err) < 0 || value_set(m->s.a, map, cap, name, v) < 0)
+			return err && err->code ? -err->code : no_memory(err);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Tensors that only functions use: a frozen module has no others. */
+static int add_constants(struct mobile *m, struct error *err)
+{
+	struct value *map = value_map(m->s.a, 0), *copy;
+	size_t cap = 0, before = m->g.n;
+	int r = map ? 0 : no_memory(err);
+
+	for (uint64_t i = 0; i < m->ivalues.n && r >= 0; i++) {
+		uint64_t function;
+
+		r = value_table_of(m, i, is_function, &function, err);
+		if (r > 0)
+			r = function_constants(m, function, map, &cap, err);
+	}
+	if (r < 0 || m->g.n == before)
+		return r < 0 ? r : 0;
+	/* Naming changes the numbers of the leaves, and parts may be the module's too. */
+	r = value_copy(m->s.a, map, &copy, err);
+	return r < 0 ? r : torchscript_constants(&m->s, copy, m->g.tensors, m->g.n, err);
+}
+
 static int read_module(struct mobile *m, struct error *err)
 {
 	uint64_t module, state;
@@ -608,6 +685,8 @@ static int read_module(struct mobile *m, struct error *err)
 	if (!m->made)
 		return no_memory(err);
 	r = ivalue(m, state, 0, &m->g.root, err);
+	if (r >= 0)
+		r = add_constants(m, err);
 	if (r >= 0)
 		r = add_files(m, module, 8, "code/", err);
 	return r < 0 ? r : add_files(m, module, 1, "extra/", err);

@@ -19,9 +19,9 @@
 
 #include "../build.h"
 #include "../checkpoint.h"
-#include "../npy.h"
 #include "../pickled.h"
 #include "../torch.h"
+#include "../torchscript-constants.h"
 #include "../torchscript-graph.h"
 #include "../torchscript-old.h"
 #include "../../cache/arena.h"
@@ -83,24 +83,22 @@ static int find_constants(void *ctx, struct torch_storage *list, size_t n, uint6
 	return 0;
 }
 
-/* Constants are no parameters: they are files, constants/0.npy. */
-static int add_constant(struct script *c, uint32_t i, const struct tensor *t, struct error *err)
+/* {"c0": ..., "c1": ...}, as the code calls them. */
+static struct value *named_constants(struct script *c, const struct value *list)
 {
-	struct tensor named = *t;
-	const char *name;
-	struct range npy;
-	int r;
+	struct value *map = value_map(c->s->a, list->n);
 
-	named.name = arena_printf(c->s->a, "c%u", i);
-	name = arena_printf(c->s->a, "constants/c%u.npy", i);
-	if (!name || !named.name)
-		return fail(err, ENOMEM, "%s: no memory", c->path);
-	if (npy_dtype(&named) == DTYPE_NONE)
-		return 0;
-	r = tensor_npy(&named, c->s->a, &npy, err);
-	if (r == 0 && build_file(c->s, name, npy) < 0)
-		r = fail(err, ENOMEM, "%s: no memory", c->path);
-	return r;
+	for (uint32_t i = 0; map && i < list->n; i++) {
+		char name[16];
+		int n = snprintf(name, sizeof name, "c%u", i);
+
+		map->items[2 * (size_t)i] = value_string(c->s->a, name, (size_t)n);
+		map->items[2 * (size_t)i + 1] = list->items[i];
+		if (!map->items[2 * (size_t)i])
+			return NULL;
+		map->n++;
+	}
+	return map;
 }
 
 static int add_constants(struct script *c, struct error *err)
@@ -108,20 +106,21 @@ static int add_constants(struct script *c, struct error *err)
 	_cleanup_torch_graph_ struct torch_graph g = { 0 };
 	const struct torch_storages s = { .find = find_constants, .ctx = c };
 	const struct entry *e = record_of(c, "", "constants.pkl");
+	const char *name = arena_printf(c->s->a, "%s: constants.pkl", c->path);
+	struct value *map;
 	int r;
 
-	if (!e)
-		return 0;
-	r = torch_load(c->s->a, e->data, 0, arena_printf(c->s->a, "%s: constants.pkl", c->path), &s,
-		       &g, err);
-	if (r < 0)
+	if (!e || !name)
+		return e ? fail(err, ENOMEM, "%s: no memory", c->path) : 0;
+	r = torch_load(c->s->a, e->data, 0, name, &s, &g, err);
+	for (size_t i = 0; i < g.n_notes && r == 0; i++)
+		r = build_note(c->s, "%s", g.notes[i]);
+	if (r < 0 || (g.root->kind != VALUE_TUPLE && g.root->kind != VALUE_LIST))
 		return r;
-	if (g.root->kind != VALUE_TUPLE && g.root->kind != VALUE_LIST)
-		return 0;
-	for (uint32_t i = 0; i < g.root->n && r == 0; i++)
-		if (g.root->items[i]->kind == VALUE_TENSOR)
-			r = add_constant(c, i, &g.tensors[g.root->items[i]->tensor], err);
-	return r;
+	map = named_constants(c, g.root);
+	if (!map)
+		return fail(err, ENOMEM, "%s: no memory", c->path);
+	return within(torchscript_constants(c->s, map, g.tensors, g.n, err), err, name);
 }
 
 /* The members of a folder as files. */

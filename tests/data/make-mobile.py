@@ -89,6 +89,8 @@ def main():
   save(Quantized(), "quantized.ptl")
   save(filled(nn.Linear(3, 2)), "small.ptl")
   save(Types(), "types.ptl")
+  q = torch.ao.quantization.quantize_dynamic(nn.Sequential(filled(nn.Linear(3, 2)), nn.PReLU()).eval(), {nn.Linear}, torch.qint8)
+  torch.jit.freeze(torch.jit.script(q))._save_for_lite_interpreter(str(HERE / "frozen.ptl"), _use_flatbuffer=True)
   whole = (HERE / "small.ptl").read_bytes()
   (HERE / "bad-cut.ptl").write_bytes(whole[:len(whole) // 2])
   (HERE / "bad-head.ptl").write_bytes(whole[:20])

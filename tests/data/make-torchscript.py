@@ -90,7 +90,9 @@ def main():
   save(torch.jit.script(Types()), "types.pt")
   q = torch.ao.quantization.quantize_dynamic(nn.Sequential(filled(nn.Linear(3, 2))), dtype=torch.qint8)
   save(torch.jit.script(q), "quantized.pt")
-  for name in ("scripted.pt", "lite.ptl", "types.pt"):
+  q = torch.jit.freeze(torch.jit.script(q.eval()))
+  save(q, "frozen.pt")
+  for name in ("scripted.pt", "lite.ptl", "types.pt", "frozen.pt"):
     rewrite(HERE / name, HERE / "small", lambda n, d: None if n.endswith(".debug_pkl") else d)
     (HERE / "small").rename(HERE / name)
   rewrite(HERE / "traced.pt", HERE / "bad-storage-missing.pt", lambda n, d: None if n.endswith("/data/1") else d)
