@@ -4,16 +4,20 @@
  * A flatbuffer (flatbuffer.h) with the identifier TFL3; fields by number:
  *
  *     Model      0 version  2 subgraphs  3 description  4 buffers  6 metadata
- *                7 signature_defs
+ *                7 signature_defs  8 external_buffer_groups  9 external_buffers
  *     SubGraph   0 tensors  1 inputs  2 outputs  4 name
  *     Tensor     0 shape  1 type  2 buffer  3 name  4 quantization  6 sparsity
+ *                7 shape_signature  10 external_buffer: an id, 0 is none
  *     Buffer     0 data  1 offset  2 size: past 2 GB the bytes lie behind the
  *                flatbuffer, at this offset of the file
- *     Quantization  2 scale  3 zero_point  6 quantized_dimension
+ *     Quantization  2 scale  3 zero_point  4 details' type  5 details  6 quantized_dimension
+ *     Blockwise  0 scales  1 zero_points (tensors, -1: none)  2 block_size;  details of type 2
+ *     ExternalBuffer  0 id  1 group  2 offset  3 length  4 packing;  its Group  0 name: a file
  *     Signature  0 inputs  1 outputs  2 key  4 subgraph;  TensorMap 0 name  1 tensor
  *     Metadata   0 name  1 buffer
  *
- * A tensor whose buffer holds bytes is a constant; buffer 0 is always empty.
+ * A tensor whose buffer holds bytes is a constant; buffer 0 is always empty.  A zip
+ * behind all that has files that go with the model (labels, a vocabulary).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,11 +26,13 @@
 #include "../../cache/arena.h"
 #include "../../cache/bytes.h"
 #include "../../cache/cleanup.h"
+#include "../../cache/zip.h"
 #include "../build.h"
 #include "../flatbuffer.h"
 #include "../strings.h"
+#include "../tflite.h"
 
-enum { NAME_BYTES = 64 * 1024, DIMS = 64, CHANNELS_MAX = 1 << 20 };
+enum { NAME_BYTES = 64 * 1024, DIMS = 64, GROUPS_MAX = 10000, PIECE = 1 << 20 };
 
 static const uint8_t types[] = {
 	DTYPE_F32, DTYPE_F16, DTYPE_I32, DTYPE_U8, DTYPE_I64, DTYPE_STRING, DTYPE_BOOL,
@@ -35,12 +41,20 @@ static const uint8_t types[] = {
 	DTYPE_F8_E4M3, DTYPE_F8_E5M2,
 };
 
+struct external { /* bytes in a file beside the model */
+	uint64_t id, at; /* its table */
+};
+
 struct tflite {
 	struct build s;
+	const struct bundle *b;
+	const char *folder; /* of the model, with its "/" */
 	struct fb f;
 	struct fb_vector buffers;
-	struct value *plain; /* scales of integers that have no quantised type, by tensor */
-	size_t plain_cap;
+	struct tflite_quants quants;
+	struct external *externals; /* by id */
+	size_t n_externals;
+	struct fb_vector groups;
 };
 
 static int no_memory(struct error *err)
@@ -116,118 +130,6 @@ static int shape_of(struct tflite *x, uint64_t table, struct tensor *t, struct e
 	return 0;
 }
 
-static uint8_t quantised(uint8_t dtype)
-{
-	return dtype == DTYPE_I8 ? DTYPE_QI8 : dtype == DTYPE_U8 ? DTYPE_QU8 :
-	       dtype == DTYPE_I32 ? DTYPE_QI32 : dtype == DTYPE_U4 ? DTYPE_QU4 : dtype;
-}
-
-static int scales(struct tflite *x, const struct fb_vector *scale, const struct fb_vector *zero,
-		  struct quant *q, struct error *err)
-{
-	double *s = arena_array(x->s.a, (size_t)scale->n, sizeof *s);
-	int64_t *z = arena_array(x->s.a, (size_t)scale->n, sizeof *z);
-
-	if (!s || !z)
-		return no_memory(err);
-	for (uint64_t i = 0; i < scale->n; i++) { /* one vector, then the other: each is read once */
-		uint64_t u;
-		uint32_t half;
-		float f;
-		int r = fb_number(&x->f, scale->at + 4 * i, 4, &u, err);
-
-		if (r < 0)
-			return r;
-		half = (uint32_t)u;
-		memcpy(&f, &half, 4);
-		s[i] = (double)f;
-	}
-	for (uint64_t i = 0; i < scale->n && zero->n; i++) {
-		uint64_t u;
-		int r = fb_number(&x->f, zero->at + 8 * (zero->n == 1 ? 0 : i), 8, &u, err);
-
-		if (r < 0)
-			return r;
-		z[i] = (int64_t)u;
-	}
-	q->scale = s;
-	q->zero = z;
-	q->n = (size_t)scale->n;
-	return 0;
-}
-
-/* What a tensor of an integer type without a quantised one has, for metadata.json. */
-static int plain_scales(struct tflite *x, const struct tensor *t, const struct quant *q,
-			struct error *err)
-{
-	size_t cap = 3, scale_cap = q->n, zero_cap = q->n;
-	struct value *v = value_map(x->s.a, cap);
-	struct value *scale = value_list(x->s.a, VALUE_LIST, scale_cap);
-	struct value *zero = value_list(x->s.a, VALUE_LIST, zero_cap);
-	int r = fb_spend(&x->f, 400 + 100 * q->n, err);
-
-	if (r < 0)
-		return r;
-	if (!v || !scale || !zero)
-		return no_memory(err);
-	for (size_t i = 0; i < q->n; i++) {
-		struct value *s = value_float(x->s.a, q->scale[i]), *z = value_int(x->s.a, q->zero[i]);
-
-		if (!s || !z || value_append(x->s.a, scale, &scale_cap, s) < 0 ||
-		    value_append(x->s.a, zero, &zero_cap, z) < 0)
-			return no_memory(err);
-	}
-	r = set(x, v, &cap, "axis", value_int(x->s.a, q->axis), err);
-	if (r >= 0)
-		r = set(x, v, &cap, "scales", scale, err);
-	if (r >= 0)
-		r = set(x, v, &cap, "zero_points", zero, err);
-	return r < 0 ? r : set(x, x->plain, &x->plain_cap, t->name, v, err);
-}
-
-static bool is_integer(unsigned d)
-{
-	return d == DTYPE_I4 || d == DTYPE_I2 || d == DTYPE_I16 || d == DTYPE_I64 || d == DTYPE_U16 ||
-	       d == DTYPE_U32 || d == DTYPE_U64;
-}
-
-static int quantisation(struct tflite *x, uint64_t table, struct tensor *t, struct error *err)
-{
-	struct fb_vector scale, zero;
-	struct quant *q;
-	uint64_t at, axis;
-	int r = fb_table(&x->f, table, 4, &at, err);
-
-	if (r <= 0 || (quantised(t->dtype) == t->dtype && !is_integer(t->dtype)))
-		return r;
-	r = fb_vector(&x->f, at, 2, 4, &scale, err);
-	if (r >= 0)
-		r = fb_vector(&x->f, at, 3, 8, &zero, err);
-	if (r >= 0)
-		r = fb_scalar(&x->f, at, 6, 4, 0, &axis, err);
-	if (r < 0 || !scale.n)
-		return r;
-	if (zero.n > 1 && zero.n != scale.n)
-		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " scales and %" PRIu64 " zero points",
-			    t->name, scale.n, zero.n);
-	if (scale.n > 1 && (axis >= t->ndim || t->shape[axis] != scale.n || scale.n > CHANNELS_MAX))
-		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " scales along dimension %" PRIu64, t->name, scale.n, axis);
-	r = fb_spend(&x->f, sizeof *q + 16 * scale.n, err);
-	if (r < 0)
-		return r;
-	q = arena_alloc(x->s.a, sizeof *q);
-	if (!q)
-		return no_memory(err);
-	q->scheme = scale.n > 1 ? QUANT_CHANNEL : QUANT_TENSOR;
-	q->axis = (uint8_t)axis;
-	r = scales(x, &scale, &zero, q, err);
-	if (r >= 0 && is_integer(t->dtype))
-		return plain_scales(x, t, q, err);
-	t->quant = q;
-	t->dtype = t->stored = quantised(t->dtype);
-	return r;
-}
-
 /* i32 n, n + 1 i32 offsets from the start, then the strings. */
 static int string_tensor(struct tflite *x, struct range data, struct tensor *t, struct error *err)
 {
@@ -272,10 +174,38 @@ static int string_tensor(struct tflite *x, struct range data, struct tensor *t, 
 	return r < 0 ? r : fb_spend(&x->f, t->data.size, err);
 }
 
-static int constant(struct tflite *x, uint64_t table, struct range data, struct error *err)
+/* The last tensor is not one of the model's. */
+static int not_shown(struct tflite *x, const char *name, const char *why, struct error *err)
+{
+	x->s.n--;
+	return build_note(&x->s, "'%s' %s", name, why) < 0 ? no_memory(err) : 0;
+}
+
+struct bytes_of_tensor {
+	struct range data;
+	bool longer;     /* what follows the tensor's is not looked at */
+	const char *why; /* they cannot be shown; NULL: they can */
+};
+
+static int dense(struct tflite *x, const struct bytes_of_tensor *b, struct tensor *t, struct error *err)
+{
+	uint64_t elements, bytes;
+
+	if (!shape_elements(t->shape, t->ndim, &elements) || !dtype_bytes(t->dtype, elements, &bytes))
+		return fail(err, EBADMSG, "tensor '%s' has a shape of more than 2^64 bytes",
+			    t->name);
+	if (b->longer ? bytes > b->data.size : bytes != b->data.size)
+		return fail(err, EBADMSG, "tensor '%s' of %s holds %" PRIu64 " bytes, its shape says %" PRIu64,
+			    t->name, dtype_name(t->dtype), b->data.size, bytes);
+	t->data = range_sub(b->data, 0, bytes);
+	return 1;
+}
+
+static int constant(struct tflite *x, uint64_t table, const struct bytes_of_tensor *b, struct error *err)
 {
 	struct tensor *t = build_tensor(&x->s, err);
-	uint64_t type, elements, bytes, sparsity;
+	const char *why = b->why;
+	uint64_t type, sparsity;
 	int r;
 
 	if (!t)
@@ -291,24 +221,113 @@ static int constant(struct tflite *x, uint64_t table, struct range data, struct 
 	r = fb_table(&x->f, table, 6, &sparsity, err);
 	if (r < 0)
 		return r;
-	if (r > 0 || !t->dtype) {
-		const char *name = t->name;
+	if (!why && !t->dtype)
+		why = "is of a type that is not known";
+	if (why)
+		return not_shown(x, t->name, why, err);
+	if (r > 0)
+		r = tflite_densify(x->s.a, &x->f, sparsity, b->data, t, &why, err);
+	else if (t->dtype == DTYPE_STRING)
+		return string_tensor(x, b->data, t, err);
+	else
+		r = dense(x, b, t, err);
+	if (r == 0)
+		return not_shown(x, t->name, why, err);
+	return r < 0 ? r : tflite_quantise(&x->quants, table, t, err);
+}
 
-		x->s.n--;
-		r = build_note(&x->s, "'%s' is %s",
-			       name, r > 0 ? "sparse, which is not shown" : "of a type that is not known");
-		return r < 0 ? no_memory(err) : 0;
+/* ---- bytes in other files ---- */
+
+static int by_id(const void *a, const void *b)
+{
+	const struct external *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static int read_externals(struct tflite *x, uint64_t model, struct error *err)
+{
+	struct fb_vector v;
+	int r = fb_vector(&x->f, model, 8, 4, &x->groups, err);
+
+	if (r >= 0)
+		r = fb_vector(&x->f, model, 9, 4, &v, err);
+	if (r >= 0)
+		r = fb_spend(&x->f, v.n * sizeof *x->externals, err);
+	if (r < 0 || !v.n)
+		return r;
+	x->externals = arena_array(x->s.a, (size_t)v.n, sizeof *x->externals);
+	if (!x->externals)
+		return no_memory(err);
+	x->n_externals = (size_t)v.n;
+	for (size_t i = 0; i < x->n_externals && r >= 0; i++) {
+		r = fb_element(&x->f, &v, i, &x->externals[i].at, err);
+		if (r >= 0)
+			r = fb_scalar(&x->f, x->externals[i].at, 0, 4, 0, &x->externals[i].id, err);
 	}
-	if (t->dtype == DTYPE_STRING)
-		return string_tensor(x, data, t, err);
-	if (!shape_elements(t->shape, t->ndim, &elements) || !dtype_bytes(t->dtype, elements, &bytes))
-		return fail(err, EBADMSG, "tensor '%s' has a shape of more than 2^64 bytes",
-			    t->name);
-	if (bytes != data.size)
-		return fail(err, EBADMSG, "tensor '%s' of %s holds %" PRIu64 " bytes, its shape says %" PRIu64,
-			    t->name, dtype_name(t->dtype), data.size, bytes);
-	t->data = data;
-	return quantisation(x, table, t, err);
+	qsort(x->externals, x->n_externals, sizeof *x->externals, by_id);
+	return r;
+}
+
+/* The file that a group's name stands for. */
+static int group_file(struct tflite *x, uint64_t group, const struct entry **ret, struct error *err)
+{
+	const char *name, *why, *full;
+	uint64_t at;
+	int r;
+
+	if (group >= x->groups.n)
+		return fail(err, EBADMSG, "bytes in group %" PRIu64 " of %" PRIu64, group, x->groups.n);
+	r = fb_element(&x->f, &x->groups, group, &at, err);
+	if (r >= 0)
+		r = fb_string(&x->f, at, 0, x->s.a, NAME_BYTES, &name, err);
+	if (r < 0)
+		return r;
+	why = name_refused(name, strlen(name));
+	if (why)
+		return fail(err, EBADMSG, "bytes in the file '%s': %s", name, why);
+	full = arena_printf(x->s.a, "%s%s", x->folder, name);
+	if (!full)
+		return no_memory(err);
+	*ret = bundle_find(x->b, full);
+	if (!*ret)
+		return fail(err, ENOENT, "bytes in the file '%s', which is not there", name);
+	if (!(*ret)->data.blob)
+		return fail(err, EBADMSG, "bytes in the file '%s', a link that leads outside", name);
+	return 0;
+}
+
+static int external_bytes(struct tflite *x, uint64_t id, struct bytes_of_tensor *ret, struct error *err)
+{
+	struct external key = { .id = id }, *e = NULL;
+	uint64_t group, offset, length;
+	const struct entry *file = NULL;
+	const char *packing;
+	int r;
+
+	if (x->n_externals)
+		e = bsearch(&key, x->externals, x->n_externals, sizeof key, by_id);
+	if (!e)
+		return fail(err, EBADMSG, "external buffer %" PRIu64 " is not there", id);
+	r = fb_scalar(&x->f, e->at, 1, 4, 0, &group, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, e->at, 2, 8, 0, &offset, err);
+	if (r >= 0)
+		r = fb_scalar(&x->f, e->at, 3, 8, 0, &length, err);
+	if (r >= 0)
+		r = fb_string(&x->f, e->at, 4, x->s.a, NAME_BYTES, &packing, err);
+	if (r >= 0)
+		r = group_file(x, group, &file, err);
+	if (r < 0)
+		return r;
+	if (!range_has(file->data, offset, length))
+		return fail(err, EBADMSG, "external buffer %" PRIu64 " has %" PRIu64 " bytes from %" PRIu64 " of '%s', which has %" PRIu64,
+			    id, length, offset, file->name, file->data.size);
+	if (*packing && strcmp(packing, "unpacked") != 0)
+		ret->why = "has its bytes in another file, packed in a way that is not read";
+	ret->longer = true;
+	ret->data = range_sub(file->data, offset, length);
+	return 0;
 }
 
 static int subgraph(struct tflite *x, uint64_t table, struct error *err)
@@ -316,17 +335,20 @@ static int subgraph(struct tflite *x, uint64_t table, struct error *err)
 	struct fb_vector tensors;
 	int r = fb_vector(&x->f, table, 0, 4, &tensors, err);
 
+	x->quants.tensors = &tensors;
 	for (uint64_t i = 0; r >= 0 && i < tensors.n; i++) {
-		struct range data;
-		uint64_t at, buffer;
+		struct bytes_of_tensor b = { .longer = false };
+		uint64_t at, buffer, external;
 
 		r = fb_element(&x->f, &tensors, i, &at, err);
 		if (r >= 0)
+			r = fb_scalar(&x->f, at, 10, 4, 0, &external, err);
+		if (r >= 0)
 			r = fb_scalar(&x->f, at, 2, 4, 0, &buffer, err);
 		if (r >= 0)
-			r = buffer_of(x, buffer, &data, err);
-		if (r >= 0 && data.size)
-			r = constant(x, at, data, err);
+			r = external ? external_bytes(x, external, &b, err) : buffer_of(x, buffer, &b.data, err);
+		if (r >= 0 && b.data.size)
+			r = constant(x, at, &b, err);
 	}
 	return r;
 }
@@ -548,8 +570,8 @@ static int metadata(struct tflite *x, uint64_t model, struct error *err)
 		r = set(x, map, &cap, "description", value_string(x->s.a, text, strlen(text)), err);
 	if (r >= 0)
 		r = metadata_names(x, model, map, &cap, err);
-	if (r >= 0 && x->plain->n)
-		r = set(x, map, &cap, "quantization", x->plain, err);
+	if (r >= 0 && x->quants.plain)
+		r = set(x, map, &cap, "quantization", x->quants.plain, err);
 	x->s.m->metadata = map;
 	return r;
 }
@@ -560,12 +582,11 @@ static int walk(struct tflite *x, struct error *err)
 	uint64_t model;
 	int r = fb_root(&x->f, &model, err);
 
-	x->plain_cap = 4;
-	x->plain = value_map(x->s.a, x->plain_cap);
-	if (r >= 0 && !x->plain)
-		r = no_memory(err);
+	x->quants = (struct tflite_quants){ .s = &x->s, .f = &x->f, .name_max = NAME_BYTES };
 	if (r >= 0)
 		r = fb_vector(&x->f, model, 4, 4, &x->buffers, err);
+	if (r >= 0)
+		r = read_externals(x, model, err);
 	if (r >= 0)
 		r = fb_vector(&x->f, model, 2, 4, &graphs, err);
 	for (uint64_t i = 0; r >= 0 && i < graphs.n; i++) {
@@ -587,12 +608,28 @@ static void tflite_free(struct tflite **x)
 	free(*x);
 }
 
+/* The files of a zip behind the model (TensorFlow Lite's metadata), as they are. */
+static int associated(struct tflite *x, const struct entry *e, struct error *err)
+{
+	struct bundle *zip;
+	int r = zip_container.open(e->data, entry_path(x->b, e, x->s.a), x->b->arena, &zip, NULL);
+
+	if (r <= 0) /* what is behind the model is no zip, or a damaged one: it is not the model's */
+		return r == -ENOMEM ? no_memory(err) : 0;
+	r = arena_hold(x->s.a, zip->arena);
+	arena_put(zip->arena);
+	for (size_t i = 0; i < zip->n && r >= 0; i++)
+		if (zip->entries[i].data.blob)
+			r = build_file(&x->s, zip->entries[i].name, zip->entries[i].data);
+	return r < 0 ? no_memory(err) : 0;
+}
+
 static int tflite_decode(const struct bundle *b, const struct claim *c, struct model **ret,
 			 struct error *err)
 {
 	_cleanup_(tflite_free) struct tflite *x = calloc(1, sizeof *x);
 	const struct entry *e = bundle_find(b, c->names[0]);
-	const char *path;
+	const char *path, *slash = strrchr(e->name, '/');
 	int r;
 
 	if (!x)
@@ -600,29 +637,98 @@ static int tflite_decode(const struct bundle *b, const struct claim *c, struct m
 	r = build_begin(&x->s, b, c, c->decoder, err);
 	if (r < 0)
 		return r;
+	x->b = b;
+	x->folder = arena_string(x->s.a, e->name, slash ? (size_t)(slash + 1 - e->name) : 0);
 	path = entry_path(b, e, x->s.a);
 	fb_open(&x->f, e->data);
-	r = walk(x, err);
+	r = x->folder ? walk(x, err) : no_memory(err);
+	if (r >= 0)
+		r = associated(x, e, err);
 	if (r >= 0)
 		r = build_end(&x->s, ret, err);
 	return within(r < 0 ? r : 0, err, path);
 }
 
+/* The files of groups of bytes beside the model are parts of it. */
+static int claim_groups(const struct bundle *b, const struct entry *e, struct arena *a, struct claim *ret)
+{
+	_cleanup_free_ struct fb *f = malloc(sizeof *f);
+	const char *slash = strrchr(e->name, '/'), *name;
+	struct fb_vector groups = { 0 };
+	const char **names;
+	uint64_t model, at;
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	fb_open(f, e->data);
+	r = fb_root(f, &model, NULL);
+	if (r >= 0)
+		r = fb_vector(f, model, 8, 4, &groups, NULL);
+	if (r < 0 || groups.n > GROUPS_MAX)
+		groups.n = 0;
+	names = arena_array(a, (size_t)groups.n + 1, sizeof *names);
+	if (!names)
+		return -ENOMEM;
+	names[0] = e->name;
+	ret->n = 1;
+	for (uint64_t i = 0; i < groups.n; i++) {
+		r = fb_element(f, &groups, i, &at, NULL);
+		if (r >= 0)
+			r = fb_string(f, at, 0, a, NAME_BYTES, &name, NULL);
+		if (r < 0 || name_refused(name, strlen(name)))
+			continue; /* decode() says so */
+		name = arena_printf(a, "%.*s%s", slash ? (int)(slash + 1 - e->name) : 0, e->name, name);
+		if (!name)
+			return -ENOMEM;
+		/* of one file: its folder is needed */
+		if (strcmp(name, e->name) && (!b->folder || bundle_find(b, name)))
+			names[ret->n++] = name;
+	}
+	ret->names = names;
+	return 0;
+}
+
 static int tflite_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char **names;
-
 	if (n < 8 || memcmp(first + 4, "TFL3", 4))
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
+	if (claim_groups(b, e, a, ret) < 0)
 		return no_memory(err);
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
 	ret->rank = RANK_FILE;
 	return 1;
+}
+
+/* Sparse tensors' indices are looked at when they are read: read them. */
+static int read_through(const struct tensor *t, struct error *err)
+{
+	_cleanup_free_ uint8_t *hand = malloc(PIECE);
+	size_t got = 0;
+	int r = hand ? 0 : no_memory(err);
+
+	for (uint64_t at = 0; r >= 0 && at < t->data.size; at += got)
+		r = range_read(t->data, at, PIECE, hand, &got, err);
+	return r;
+}
+
+static int tflite_check_model(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			      void *ctx, struct error *err)
+{
+	struct range file = bundle_find(m->source, m->heads[0])->data;
+	uint64_t offset;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct tensor *t = &m->tensors[i];
+		struct error why = { 0 };
+		int r = t->strings || bundle_whose(m->source, t->data, &offset) ? 0 : read_through(t, &why);
+
+		if (r < 0) {
+			(void)within(r, &why, t->name);
+			found(ctx, why.text);
+		}
+	}
+	return tflite_check(file, found, ctx, err);
 }
 
 const struct decoder tflite_decoder = {
@@ -632,4 +738,5 @@ const struct decoder tflite_decoder = {
 	.safe = "a flatbuffer, walked as data",
 	.claim = tflite_claim,
 	.decode = tflite_decode,
+	.check = tflite_check_model,
 };

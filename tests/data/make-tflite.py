@@ -5,7 +5,7 @@
 converted.tflite is the converter's; the others are put together from the
 schema, then damaged.
 """
-import os, pathlib, struct
+import io, os, pathlib, struct, zipfile
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import flatbuffers, numpy as np
 import tensorflow as tf
@@ -41,8 +41,8 @@ def strings(values):
 
 def model(tensors, buffers, **more):
   graph = S.SubGraphT(tensors=tensors, inputs=[0], outputs=[0], operators=[], name="main")
-  return S.ModelT(version=3, operatorCodes=[], subgraphs=[graph], buffers=[buffer(b) for b in [b""] + buffers],
-                  **{"description": "made for a test", **more})
+  return S.ModelT(operatorCodes=[], subgraphs=[graph], buffers=[buffer(b) for b in [b""] + buffers],
+                  **{"version": 3, "description": "made for a test", **more})
 
 
 IN = tensor("x", T.FLOAT32, [1, 2], 0)
@@ -108,11 +108,120 @@ def behind():
   return packed(m).ljust(4096, b"\0") + SIX
 
 
+def csr(segments, indices):
+  return S.DimensionMetadataT(format=1, arraySegmentsType=1, arraySegments=S.Int32VectorT(values=segments), arrayIndicesType=3,
+                              arrayIndices=S.Uint8VectorT(values=indices))
+
+
+def full(n): return S.DimensionMetadataT(format=0, denseSize=n)
+
+
+def sparse(name, kind, shape, buffer, order, levels, blocks=None, quant=None):
+  t = tensor(name, kind, shape, buffer, quant)
+  t.sparsity = S.SparsityParametersT(traversalOrder=order, blockMap=blocks, dimMetadata=levels)
+  return t
+
+
+def sparse_tensors():
+  """Rows; columns before rows; blocks of 2 x 2; a level of each kind; one that is too large."""
+  rows = sparse("rows", T.FLOAT32, [3, 4], 1, [0, 1], [full(3), csr([0, 2, 2, 3], [0, 3, 1])])
+  columns = sparse("columns", T.INT32, [2, 3], 2, [1, 0], [csr([0, 2], [0, 2]), full(2)])
+  blocks = sparse("blocks", T.INT8, [4, 4], 3, [0, 1, 2, 3], [full(2), csr([0, 1, 2], [1, 0]), full(2), full(2)], [0, 1], quantization([0.5], [0]))
+  both = sparse("both", T.INT16, [2, 2, 2], 4, [2, 0, 1], [csr([0, 1], [1]), csr([0, 2], [0, 1]), csr([0, 1, 2], [1, 0])])
+  huge = sparse("huge", T.INT8, [2**31 - 1, 16], 5, [0, 1], [csr([0, 1], [0]), csr([0, 1], [0])])
+  words = sparse("half", T.INT4, [4], 5, [0], [csr([0, 1], [0])])
+  data = [np.array([1, 2, 3], "<f4"), np.array([1, 2, 3, 4], "<i4"), np.arange(1, 9, dtype="i1"), np.array([5, 6], "<i2"), np.array([7], "i1")]
+  return model([IN, rows, columns, blocks, both, huge, words], [d.tobytes() for d in data])
+
+
+def sparse_one(order=(0, 1), levels=None, blocks=None, data=b"\1\2\3"):
+  levels = levels or [full(3), csr([0, 2, 2, 3], [0, 3, 1])]
+  return packed(model([IN, sparse("w", T.INT8, [3, 4], 1, list(order), levels, blocks)], [data]))
+
+
+def odd_scales():
+  """Numbers of scales that fit no shape; the dimension of a bias is clear without."""
+  return model([IN, tensor("scales", T.INT8, [2, 3], 1, quantization([1., 2.], [0, 0], 1)),
+                tensor("axis", T.INT8, [2, 3], 1, quantization([1., 2.], [0, 0], 7)),
+                tensor("zeros", T.INT8, [2, 3], 1, quantization([1.], [0, 0, 0])),
+                tensor("bias", T.INT8, [6], 1, quantization([1., 2., 3., 4., 5., 6.], [0] * 6, 3))], [b"123456"])
+
+
+def blockwise():
+  def blocks(scales, zeros): return S.QuantizationParametersT(detailsType=2, details=S.BlockwiseQuantizationT(scales=scales, zeroPoints=zeros, blockSize=2),
+                                                              quantizedDimension=0)
+  custom = S.QuantizationParametersT(detailsType=1, details=S.CustomQuantizationT(custom=[1, 2]))
+  return model([IN, tensor("w", T.INT4, [2, 4], 1, blocks(2, 3)), tensor("scales", T.FLOAT16, [2, 2], 2), tensor("zeros", T.INT32, [2, 2], 3),
+                tensor("no zeros", T.INT8, [2, 4], 4, blocks(2, -1)), tensor("own", T.INT8, [8], 4, custom)],
+               [b"\x21\x43\x65\x07", bytes(8), bytes(16), bytes(range(8))])
+
+
+def external(name, offset, length, packing="unpacked", tail=b""):
+  m = model([IN, tensor("near", T.FLOAT32, [2, 3], 1), tensor("far", T.FLOAT32, [2, 3], 0)], [SIX])
+  m.subgraphs[0].tensors[2].externalBuffer = 0x80000001
+  m.externalBufferGroups = [S.ExternalBufferGroupT(name="unused"), S.ExternalBufferGroupT(name=name)]
+  m.externalBuffers = [S.ExternalBufferT(id=0x80000001, group=1, offset=offset, length=length, packing=packing)]
+  return packed(m)
+
+
+def with_files(whole):
+  """Files that go with a model, in a zip behind it."""
+  out = io.BytesIO(whole)
+  out.seek(0, 2)
+  with zipfile.ZipFile(out, "a") as z:
+    for name, text in [("labels.txt", "cat\ndog\n"), ("vocab/words.txt", "a\nb\n")]: z.writestr(zipfile.ZipInfo(name), text)
+  return out.getvalue()
+
+
+def breaches():
+  """Everything that `check` looks for and ls does not."""
+  m = model([IN, tensor("w", T.INT8, [2, 3], 1, quantization([1., 2.], [0], 1)), tensor("both", T.FLOAT32, [2, 3], 2)], [b"123456", SIX],
+            metadata=[S.MetadataT(name="x", buffer=9)], version=2)
+  m.buffers[0] = buffer(b"1")
+  m.buffers.append(S.BufferT(data=np.frombuffer(b"1234", np.uint8), offset=64, size=4))
+  m.operatorCodes = [S.OperatorCodeT(deprecatedBuiltinCode=32, builtinCode=32)]
+  m.subgraphs[0].operators = [S.OperatorT(opcodeIndex=1, inputs=[0, 7, -1], outputs=[8], intermediates=[9])]
+  m.subgraphs[0].tensors[2].externalBuffer = 1
+  m.externalBufferGroups = [S.ExternalBufferGroupT(name="breaches.tflite")]
+  m.externalBuffers = [S.ExternalBufferT(id=1, group=0, offset=0, length=24)]
+  return packed(m)
+
+
+def misaligned():
+  """A buffer whose bytes begin at an odd place: the reference and the vector are moved by one."""
+  raw = bytearray(packed(model([IN, tensor("w", T.INT8, [6], 1)], [b"123456"])))
+  vector = raw.index(struct.pack("<I", 6) + b"123456")
+  reference = next(i for i in range(0, len(raw) - 4, 4) if i + struct.unpack_from("<I", raw, i)[0] == vector)
+  raw += b"\0" * (1 - len(raw) % 2) + b"\0" * 4  # an odd size, then the vector once more
+  while len(raw) % 4 != 1: raw += b"\0"
+  struct.pack_into("<I", raw, reference, len(raw) - reference)
+  return bytes(raw) + struct.pack("<I", 6) + b"123456"
+
+
+def folders():
+  """Models with bytes in files beside them."""
+  for name, data, files in [("external", external("sub/weights.bin", 8, 24), ["sub/weights.bin"]), ("external-longer", external("weights.bin", 8, 30), ["weights.bin"]),
+                            ("external-packed", external("weights.bin", 8, 24, "zipped"), ["weights.bin"]),
+                            ("bad-external-missing", external("weights.bin", 8, 24), []), ("bad-external-outside", external("../weights.bin", 8, 24), []),
+                            ("bad-external-past", external("weights.bin", 20, 24), ["weights.bin"])]:
+    folder = OUT / name
+    folder.mkdir(exist_ok=True)
+    (folder / "model.tflite").write_bytes(data)
+    for f in files:
+      (folder / f).parent.mkdir(exist_ok=True)
+      (folder / f).write_bytes(bytes(8) + SIX + bytes(8))
+
+
 def main():
   OUT.mkdir(exist_ok=True)
+  folders()
   whole = packed(model([IN, tensor("w", T.FLOAT32, [2, 3], 1)], [SIX]))
   good = {"converted": converted(), "types": packed(types()), "quantised": packed(quantised()), "strings": packed(texts()),
-          "subgraphs": packed(subgraphs()), "behind": behind(), "empty": packed(model([IN], [])), "named-by-content.bin": whole}
+          "subgraphs": packed(subgraphs()), "behind": behind(), "empty": packed(model([IN], [])), "named-by-content.bin": whole,
+          "sparse": packed(sparse_tensors()), "sparse-index": sparse_one(levels=[full(3), csr([0, 2, 2, 3], [0, 4, 1])]),
+          "sparse-segments": sparse_one(levels=[full(3), csr([0, 2, 1, 3], [0, 3, 1])]), "scales-odd": packed(odd_scales()),
+          "blockwise": packed(blockwise()), "associated": with_files(whole), "breaches": breaches(), "misaligned": misaligned(),
+          "tail": whole + b"PK\5\6 is no zip"}
 
   def one(*args, data=SIX, **kw): return packed(model([IN, tensor("w", *args, **kw)], [data]))
   f32 = T.FLOAT32
@@ -123,9 +232,12 @@ def main():
          "shape-dims": one(f32, [1] * 65, 1), "buffer": one(f32, [2, 3], 9),
          "strings": one(T.STRING, [2], 1, data=bytes(bad_text)), "strings-count": one(T.STRING, [3], 1, data=strings([b"ab"])),
          "strings-many": one(T.STRING, [2**30], 1, data=struct.pack("<ii", 2**30, 0)), "strings-short": one(T.STRING, [1], 1, data=b"\1"),
-         "scales": one(T.INT8, [2, 3], 1, data=b"123456", quant=quantization([1., 2.], [0, 0], 1)),
-         "axis": one(T.INT8, [2, 3], 1, data=b"123456", quant=quantization([1., 2.], [0, 0], 7)),
-         "zeros": one(T.INT8, [2, 3], 1, data=b"123456", quant=quantization([1.], [0, 0, 0])),
+         "sparse-order": sparse_one(order=(0, 0)), "sparse-levels": sparse_one(order=(0, 1, 2)), "sparse-values": sparse_one(data=b"\1\2"),
+         "sparse-ends": sparse_one(levels=[full(3), csr([0, 3], [0, 3, 1])]), "sparse-size": sparse_one(levels=[full(2), csr([0, 2, 3], [0, 3, 1])]),
+         "sparse-blocks": sparse_one(order=(0, 1, 2), blocks=[1], levels=[full(3), csr([0, 1, 1, 1], [0]), full(3)]),
+         "sparse-map": sparse_one(order=(0, 1, 2), blocks=[2], levels=[full(3), csr([0, 1, 1, 1], [0]), full(2)]),
+         "sparse-kind": sparse_one(levels=[full(3), S.DimensionMetadataT(format=2)]),
+         "sparse-type": sparse_one(levels=[full(3), S.DimensionMetadataT(format=1, arraySegmentsType=4, arrayIndicesType=1)]),
          "name-nul": one(f32, [2, 3], 1).replace(b"\1\0\0\0w\0", b"\1\0\0\0\0\0")}
   m = model([IN], [])
   m.signatureDefs = [S.SignatureDefT(inputs=[S.TensorMapT(name="in", tensorIndex=99)], outputs=[], signatureKey="s", subgraphIndex=0)]
