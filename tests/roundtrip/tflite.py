@@ -27,6 +27,61 @@ def random_quantization(pick, shape):
   return S.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=axis), json
 
 
+def index_vector(pick, values):
+  """Numbers in one of the types that can hold them."""
+  kinds = [(1, S.Int32VectorT, np.int32, 2**31), (2, S.Uint16VectorT, np.uint16, 2**16), (3, S.Uint8VectorT, np.uint8, 2**8)]
+  number, kind, dtype, _ = pick.choice([k for k in kinds if max(values, default=0) < k[3]])
+  return number, kind(values=np.array(values, dtype=dtype))
+
+
+def sparse_levels(pick, heads, csr, size):
+  """One level of subtrees: (DimensionMetadataT, the subtrees below it)."""
+  if not csr: return S.DimensionMetadataT(format=0, denseSize=size), [h[i] for h in heads for i in range(size)]
+  ends, indices, below = [0], [], []
+  for h in heads:
+    for i in range(size):
+      if h[i].any() or pick.random() < 0.05: indices.append(i), below.append(h[i])
+    ends.append(len(indices))
+  (a, ends), (b, indices) = index_vector(pick, ends), index_vector(pick, indices)
+  return S.DimensionMetadataT(format=1, arraySegmentsType=a, arraySegments=ends, arrayIndicesType=b, arrayIndices=indices), below
+
+
+def sparsify(pick, a):
+  """(SparsityParametersT, values) of an array, in a random order and with random blocks."""
+  rank = a.ndim
+  blocked = [d for d in range(rank) if pick.random() < 0.5][:2]
+  size = {d: pick.choice([b for b in (1, 2, 3, 4) if a.shape[d] % b == 0]) for d in blocked}
+  outer, inner = list(range(rank)), [rank + k for k in range(len(blocked))]
+  pick.shuffle(outer), pick.shuffle(inner)
+  order, shape, place = outer + inner, [], {}
+  for d in range(rank):  # a blocked dimension is two: its blocks, and what is in them
+    place[d] = len(shape)
+    shape += [a.shape[d] // size[d], size[d]] if d in size else [a.shape[d]]
+    if d in size: place[rank + blocked.index(d)] = len(shape) - 1
+  tree = a.reshape(shape).transpose([place[o] for o in order])
+  heads, levels = [tree], []
+  for l, o in enumerate(order):
+    level, heads = sparse_levels(pick, heads, o < rank and pick.random() < 0.6, tree.shape[l])
+    levels.append(level)
+  values = np.array(heads, dtype=a.dtype).tobytes() if heads else b""
+  return S.SparsityParametersT(traversalOrder=order, blockMap=blocked or None, dimMetadata=levels), values
+
+
+def random_sparse(pick, raw, dtype, shape):
+  """A sparse tensor like the dense one of these bytes: (parameters, values, what is served); None where there is none."""
+  bits = {d: b for d, b in KINDS.values()}[dtype]
+  if bits < 8 or not shape or len(shape) > 3: return None
+  item = np.frombuffer(raw, np.dtype(f"V{bits // 8}")).reshape(shape)
+  numbers = np.frombuffer(raw, "u1").reshape([*shape, bits // 8]).copy()
+  numbers[np.array([pick.random() < 0.7 for _ in range(item.size)]).reshape(shape)] = 0
+  ids = np.arange(1, item.size + 1).reshape(shape) * numbers.any(axis=-1)
+  parameters, values = sparsify(pick, ids)
+  order = np.frombuffer(values, ids.dtype)
+  flat = numbers.reshape(-1, bits // 8)
+  stored = b"".join(flat[i - 1].tobytes() if i else bytes(bits // 8) for i in order)
+  return (parameters, stored, numbers.tobytes()) if stored else None
+
+
 def random_model(pick, path):
   """Writes it; returns {name: (dtype, shape, bytes)} and {name: quantization}."""
   buffers, graphs, want, quants, behind = [S.BufferT()], [], {}, {}, []
@@ -38,14 +93,16 @@ def random_model(pick, path):
       raw = pick.randbytes((int(np.prod(shape)) * bits + 7) // 8)
       if dtype == "BOOL": raw = bytes(b & 1 for b in raw)
       if not raw: continue  # no bytes: it is computed
-      name, quant = f"{g}.{i}." + random_name(pick), None
+      name, quant, sparsity = f"{g}.{i}." + random_name(pick), None, None
+      served = raw
+      if pick.random() < 0.25 and (made := random_sparse(pick, raw, dtype, shape)): sparsity, raw, served = made
       if dtype in QUANTISED and pick.random() < 0.5:
         quant, quants[name] = random_quantization(pick, shape)
         dtype = QUANTISED[dtype]
-      tensors.append(S.TensorT(shape=shape, type=getattr(S.TensorType, kind), buffer=len(buffers), name=name, quantization=quant))
+      tensors.append(S.TensorT(shape=shape, type=getattr(S.TensorType, kind), buffer=len(buffers), name=name, quantization=quant, sparsity=sparsity))
       if pick.random() < 0.2: behind.append((len(buffers), raw)); buffers.append(S.BufferT(offset=1, size=len(raw)))
       else: buffers.append(S.BufferT(data=np.frombuffer(raw, "u1")))
-      want[name] = (dtype, shape, raw)
+      want[name] = (dtype, shape, served)
     graphs.append(S.SubGraphT(tensors=tensors, inputs=[0], outputs=[], operators=[], name=f"graph{g}"))
   model = S.ModelT(version=3, operatorCodes=[], subgraphs=graphs, buffers=buffers, description="x")
   tail = b""
@@ -62,11 +119,28 @@ def random_model(pick, path):
   return want, quants
 
 
+def large_sparse(path):
+  """Over a chunk: 3 MiB of which one row in a hundred has something; in both orders."""
+  a = np.zeros((3000, 257), np.float32)
+  a[::100] = np.arange(30 * 257).reshape(30, 257)
+  tensors, buffers = [S.TensorT(shape=[1], type=0, buffer=0, name="x")], [S.BufferT()]
+  for seed in (1, 2, 5):
+    parameters, values = sparsify(random.Random(seed), a)
+    tensors.append(S.TensorT(shape=list(a.shape), type=0, buffer=len(buffers), name=f"w{seed}", sparsity=parameters))
+    buffers.append(S.BufferT(data=np.frombuffer(values, "u1")))
+  graph = S.SubGraphT(tensors=tensors, inputs=[0], outputs=[], operators=[], name="g")
+  b = flatbuffers.Builder(0)
+  b.Finish(S.ModelT(version=3, operatorCodes=[], subgraphs=[graph], buffers=buffers).Pack(b), b"TFL3")
+  path.write_bytes(b.Output())
+  return {t.name: ("F32", t.shape, a.tobytes()) for t in tensors[1:]}, {}
+
+
 def main():
   all = {}
   with tempfile.TemporaryDirectory() as d:
     d = pathlib.Path(d)
-    for seed in seeds(100): all[f"{seed}.tflite"] = random_model(random.Random(seed), d / f"{seed}.tflite")
+    for seed in seeds(200): all[f"{seed}.tflite"] = random_model(random.Random(seed), d / f"{seed}.tflite")
+    all["large.tflite"] = large_sparse(d / "large.tflite")
     np.save(d / "other.npy", np.zeros(1))  # so that no model is alone and at the root
     np.save(d / "another.npy", np.zeros(1))
     with mounted(d) as mnt:
