@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tf-graphdef.c - TensorFlow's frozen graphs: their constants
+/* tf-graphdef.c - TensorFlow's graphs, frozen ones most of all: their constants
  *
  *     GraphDef     1 node  2 library { 1 function }  3 version  4 versions  5 debug_info
  *     NodeDef      1 name  2 op  3 input  4 device  5 attr { 1 key  2 AttrValue }
  *     AttrValue    8 tensor (tensorflow.h)
  *     FunctionDef  1 signature { 1 name }  3 node_def
  *     VersionDef   1 producer  2 min_consumer
+ *     MetaGraphDef 1 meta_info_def  2 graph_def  3 saver_def  4 collection_def  5 signature_def
+ *                  6 asset_file_def  7 object_graph_def
  *
  * There is no magic: a file is a GraphDef when it is a whole message of these
  * fields and its nodes have names and operations.  Each Const node is a tensor,
- * called as the node is; in a function of the library FUNCTION/NODE.
+ * called as the node is; in a function of the library FUNCTION/NODE.  A MetaGraphDef
+ * (the .meta of a checkpoint, where there is no checkpoint) is read for its graph.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -167,6 +170,97 @@ static int library(struct graph *g, const struct pb *m, const struct pb_field *f
 	return r;
 }
 
+/* ---- recognising ---- */
+
+/* A name or an operation: printable, and not empty. */
+static bool is_word(const struct pb *m, const struct pb_field *f, uint64_t max)
+{
+	char raw[OP_MAX];
+	size_t n;
+
+	if (f->wire != PB_BYTES || !f->size || f->size > max)
+		return false;
+	n = f->size < sizeof raw ? (size_t)f->size : sizeof raw;
+	if (range_read_all(pb_range(m, f), 0, n, raw, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (raw[i] <= ' ' || raw[i] > '~')
+			return false;
+	return true;
+}
+
+/* Has it the fields of a node, a name and an operation among them? */
+static bool is_node(const struct pb *m, const struct pb_field *f)
+{
+	bool name = false, op = false;
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, NULL);
+
+	while (r >= 0 && (r = pb_next(&in, &e, NULL)) > 0) {
+		if (e.number > 7 || e.wire != PB_BYTES)
+			return false;
+		if (e.number == 1 && !(name = is_word(&in, &e, TF_NAME_MAX)))
+			return false;
+		if (e.number == 2 && !(op = is_word(&in, &e, OP_MAX)))
+			return false;
+	}
+	return r == 0 && name && op;
+}
+
+/* 1: a graph, 0: not, -EBADMSG: it begins as one and is not whole. */
+static int looks_like_graph(struct range data)
+{
+	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
+	int nodes = 0, r = 0;
+	struct pb_field f;
+	struct pb m;
+
+	if (!file)
+		return 0;
+	pb_open(file, data, &m);
+	for (int i = 0; i < FIELDS_MAX && (r = pb_next(&m, &f, NULL)) > 0; i++) {
+		if (f.number > 5 || (f.number == 3 ? f.wire != PB_VARINT : f.wire != PB_BYTES))
+			return 0;
+		if (f.number == 1 && nodes < NODES_SEEN && !is_node(&m, &f))
+			return 0;
+		nodes += f.number == 1;
+	}
+	return r < 0 && nodes > 1 ? -EBADMSG : r >= 0 && nodes > 0;
+}
+
+/* Is it a whole MetaGraphDef with one graph in it: where? */
+static bool looks_like_meta(struct range data, struct range *ret_graph)
+{
+	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
+	unsigned graphs = 0;
+	struct pb_field f;
+	struct pb m;
+	int r = 0;
+
+	if (!file)
+		return false;
+	pb_open(file, data, &m);
+	for (int i = 0; i < FIELDS_MAX && (r = pb_next(&m, &f, NULL)) > 0; i++) {
+		if (f.number > 7 || f.wire != PB_BYTES)
+			return false;
+		if (f.number != 2)
+			continue;
+		*ret_graph = pb_range(&m, &f);
+		graphs++;
+	}
+	return r == 0 && graphs == 1 && looks_like_graph(*ret_graph) > 0;
+}
+
+/* Where the graph lies: as looks_like_graph(), and *ret. */
+static int find_graph(struct range data, struct range *ret)
+{
+	int r = looks_like_graph(data);
+
+	*ret = data;
+	return r || !looks_like_meta(data, ret) ? r : 1;
+}
+
 /* ---- the model ---- */
 
 static int versions(struct graph *g, const struct pb *m, const struct pb_field *f, struct error *err)
@@ -239,6 +333,7 @@ static int tf_graphdef_decode(const struct bundle *b, const struct claim *c, str
 {
 	_cleanup_(graph_free) struct graph *g = calloc(1, sizeof *g);
 	const struct entry *e = bundle_find(b, c->names[0]);
+	struct range graph;
 	int r;
 
 	if (!g)
@@ -246,7 +341,10 @@ static int tf_graphdef_decode(const struct bundle *b, const struct claim *c, str
 	r = build_begin(&g->s, b, c, c->decoder, err);
 	if (r < 0)
 		return r;
-	r = walk(g, e->data, err);
+	if (find_graph(e->data, &graph) <= 0)
+		r = fail(err, EBADMSG, "no TensorFlow graph any more");
+	else
+		r = walk(g, graph, err);
 	if (r >= 0)
 		r = metadata(g, err);
 	if (r >= 0)
@@ -254,75 +352,17 @@ static int tf_graphdef_decode(const struct bundle *b, const struct claim *c, str
 	return r < 0 ? within(r, err, entry_path(b, e, g->s.a)) : 0;
 }
 
-/* ---- recognising ---- */
-
-/* A name or an operation: printable, and not empty. */
-static bool is_word(const struct pb *m, const struct pb_field *f, uint64_t max)
-{
-	char raw[OP_MAX];
-	size_t n;
-
-	if (f->wire != PB_BYTES || !f->size || f->size > max)
-		return false;
-	n = f->size < sizeof raw ? (size_t)f->size : sizeof raw;
-	if (range_read_all(pb_range(m, f), 0, n, raw, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (raw[i] <= ' ' || raw[i] > '~')
-			return false;
-	return true;
-}
-
-/* Has it the fields of a node, a name and an operation among them? */
-static bool is_node(const struct pb *m, const struct pb_field *f)
-{
-	bool name = false, op = false;
-	struct pb_field e;
-	struct pb in;
-	int r = pb_enter(m, f, &in, NULL);
-
-	while (r >= 0 && (r = pb_next(&in, &e, NULL)) > 0) {
-		if (e.number > 7 || e.wire != PB_BYTES)
-			return false;
-		if (e.number == 1 && !(name = is_word(&in, &e, TF_NAME_MAX)))
-			return false;
-		if (e.number == 2 && !(op = is_word(&in, &e, OP_MAX)))
-			return false;
-	}
-	return r == 0 && name && op;
-}
-
-/* 1: a graph, 0: not, -EBADMSG: it begins as one and is not whole. */
-static int looks_like_graph(struct range data)
-{
-	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
-	int nodes = 0, r = 0;
-	struct pb_field f;
-	struct pb m;
-
-	if (!file)
-		return 0;
-	pb_open(file, data, &m);
-	for (int i = 0; i < FIELDS_MAX && (r = pb_next(&m, &f, NULL)) > 0; i++) {
-		if (f.number > 5 || (f.number == 3 ? f.wire != PB_VARINT : f.wire != PB_BYTES))
-			return 0;
-		if (f.number == 1 && nodes < NODES_SEEN && !is_node(&m, &f))
-			return 0;
-		nodes += f.number == 1;
-	}
-	return r < 0 && nodes > 1 ? -EBADMSG : r >= 0 && nodes > 0;
-}
-
 static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
+	struct range graph;
 	const char **names;
 	int r;
 
-	/* a field of a GraphDef comes first */
+	/* a field of a GraphDef or of a MetaGraphDef comes first */
 	if (n < 4 || (first[0] != 0x0a && first[0] != 0x12 && first[0] != 0x22 && first[0] != 0x18))
 		return 0;
-	r = looks_like_graph(e->data);
+	r = find_graph(e->data, &graph);
 	if (r < 0)
 		return fail(err, EBADMSG, "%s: begins as a TensorFlow graph and is not whole; it may still be "
 			    "being written", entry_path(b, e, a));
@@ -334,14 +374,15 @@ static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, cons
 	names[0] = e->name;
 	ret->names = names;
 	ret->n = 1;
-	ret->rank = RANK_FILE;
+	/* that of a checkpoint is a part of it */
+	ret->rank = graph.size == e->data.size ? RANK_FILE : RANK_FILE - 1;
 	return 1;
 }
 
 const struct decoder tf_graphdef_decoder = {
 	.name = "tf-graphdef",
-	.summary = "TensorFlow frozen graphs (GraphDef): their constants",
-	.files = "*.pb",
+	.summary = "TensorFlow frozen graphs (GraphDef) and meta graphs: their constants",
+	.files = "*.pb *.meta",
 	.safe = "protobuf, read as data; the graph is not run",
 	.claim = tf_graphdef_claim,
 	.decode = tf_graphdef_decode,

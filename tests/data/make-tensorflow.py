@@ -338,6 +338,8 @@ def graphs(top):
   function = field(2, field(1, field(1, field(1, "f")) + field(3, const("inner", tensor(FLOAT, [1], field(4, numbers(1, 9))))[2:])))
   (top / "frozen.pb").write_bytes(good + function)
   (top / "no-constants.pb").write_bytes(placeholder + versions)
+  info = field(1, field(2, b"") + field(4, "train") + field(5, "1.14.0"))
+  (top / "graph.meta").write_bytes(info + field(2, placeholder + const("shape", tensor(INT32, [2], field(4, struct.pack("<2i", 3, 4)))) + versions) + field(3, field(1, "save/Const:0")))
   bad = {"cut": good[:200], "content": placeholder + const("c", tensor(FLOAT, [3], field(4, numbers(2)))), "fields": placeholder + const("c", tensor(FLOAT, [3], field(5, numbers(1)) + field(7, b"\1"))),
          "field": placeholder + const("c", tensor(FLOAT, [3], field(7, b"\1"))), "overflow": placeholder + const("c", tensor(FLOAT, [1 << 40, 1 << 40], field(5, 1.0))),
          "no-value": placeholder + field(1, field(1, "c") + field(2, "Const")), "shape": placeholder + const("c", tensor(FLOAT, [-5], field(5, 1.0)))}
