@@ -26,6 +26,8 @@ static int new_global(struct machine *m, const char *s, size_t n)
 	m->out->s = text;
 	m->out->n = (uint32_t)n;
 	m->globals[m->n_globals++] = text;
+	if (m->o && m->o->global)
+		m->o->global(m->o->ctx, text);
 	return 0;
 }
 

@@ -408,7 +408,7 @@ static int do_proto(struct machine *m)
 /* A hint for buffered readers; like CPython's we only check that it is there. */
 static int do_frame(struct machine *m)
 {
-	if (m->number > machine_left(m))
+	if (m->number > machine_left(m) && !(m->o && m->o->global))
 		return bad(m, "FRAME of %" PRIu64 " bytes, %" PRIu64 " are left in the file",
 			   m->number, machine_left(m));
 	return 0;

@@ -50,6 +50,10 @@ struct pickle_options {
 	 * the pickle's (joblib's arrays).  0 or -errno. */
 	int (*after)(void *ctx, struct value *v, uint64_t at, uint64_t *ret_skip,
 		     struct error *err);
+	/* May be unset.  Called for each global that is asked for, "module\nname", once,
+	 * when it is: also where the pickle turns out to be damaged behind it.  Lengths
+	 * of frames are not looked at then. */
+	void (*global)(void *ctx, const char *global);
 	void *ctx;
 };
 

@@ -16,6 +16,7 @@
 #include "../cache/cleanup.h"
 #include "../cache/text.h"
 #include "../formats/decoder.h"
+#include "../formats/imports.h"
 #include "../formats/pickle.h"
 
 struct findings {
@@ -23,6 +24,9 @@ struct findings {
 	const char *head; /* of the model that is looked at */
 	bool json;
 	size_t problems, notes;
+	struct arena *a;
+	const char **told; /* imports of the file that is looked at, in a */
+	size_t n_told, cap_told;
 };
 
 /* A line `kind: sentence`; every kind but "note" is a problem. */
@@ -72,7 +76,28 @@ static void found_breach(void *ctx, const char *sentence)
 	found_of_model(ctx, "error", sentence);
 }
 
-/* Which of a pickle's imports would run something that is not known to be harmless. */
+/* imports.found: is it known to be harmless?  Each is told once for a file. */
+static void found_import(void *ctx, const char *module, const char *name)
+{
+	struct findings *f = ctx;
+	const char **list, *global;
+
+	if (!pickle_unsafe(module, name))
+		return;
+	global = arena_printf(f->a, "%s.%s", module, name);
+	for (size_t i = 0; i < f->n_told && global; i++)
+		if (!strcmp(f->told[i], global))
+			return;
+	list = arena_grow(f->a, f->told, &f->cap_told, f->n_told + 1, sizeof *list);
+	if (!list || !global)
+		return;
+	f->told = list;
+	list[f->n_told++] = global;
+	found_printf(f, "unsafe", "%s: unpickling it would import %s, which is not known to be "
+		     "harmless (modelfs runs nothing)", f->head, global);
+}
+
+/* What a model's pickles ask for. */
 static void check_globals(struct findings *f, const struct model *m)
 {
 	for (size_t i = 0; i < m->n_globals; i++) {
@@ -82,11 +107,18 @@ static void check_globals(struct findings *f, const struct model *m)
 		if (!name)
 			continue;
 		module = strndup(m->globals[i], (size_t)(name - m->globals[i]));
-		if (!module || pickle_unsafe(module, name + 1))
-			found_printf(f, "unsafe", "%s: unpickling it would import %s.%s, which is "
-				     "not known to be harmless (modelfs runs nothing)", f->head,
-				     module ? module : "?", name + 1);
+		found_import(f, module ? module : "?", name + 1);
 	}
+}
+
+/* What pickles anywhere in a file ask for, be it a model or not. */
+static void check_imports(struct findings *f, const struct entry *e, struct arena *hold)
+{
+	const struct imports i = { .found = found_import, .ctx = f };
+	struct error err = { 0 };
+
+	if (e && e->data.blob && imports_find(e->data, e->name, hold, &i, &err) < 0)
+		found(f, "error", err.text);
 }
 
 static void check_model(struct findings *f, const struct bundle *b, const struct claim *c)
@@ -94,14 +126,19 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 	struct error err = { 0 };
 	struct model *m;
 
+	f->head = c->names[0];
+	f->n_told = 0;
 	if (decode(b, c, &m, &err) < 0) {
 		found(f, "error", err.text);
+		for (size_t i = 0; i < c->n; i++)
+			check_imports(f, bundle_find(b, c->names[i]), b->arena);
 		return;
 	}
-	f->head = c->names[0];
 	if (c->decoder->check && c->decoder->check(m, found_breach, f, &err) < 0)
 		found(f, "error", err.text);
 	check_globals(f, m);
+	for (size_t i = 0; i < c->n; i++)
+		check_imports(f, bundle_find(b, c->names[i]), b->arena);
 	for (size_t i = 0; i < m->n_notes; i++)
 		found_of_model(f, "note", m->notes[i]);
 	arena_put(m->arena);
@@ -127,8 +164,12 @@ static void check_polyglot(struct findings *f, const struct bundle *b, const str
 
 static void check_opened(struct findings *f, const struct opened *o)
 {
-	for (size_t i = 0; i < o->claims.n_refusals && !o->only; i++)
+	for (size_t i = 0; i < o->claims.n_refusals && !o->only; i++) {
+		f->head = o->claims.refusals[i].entry->name;
+		f->n_told = 0;
 		found(f, "error", o->claims.refusals[i].error.text);
+		check_imports(f, o->claims.refusals[i].entry, o->bundle->arena);
+	}
 	for (size_t i = 0; i < o->claims.n; i++) {
 		const struct claim *c = &o->claims.claims[i];
 
@@ -138,6 +179,26 @@ static void check_opened(struct findings *f, const struct opened *o)
 		check_model(f, o->bundle, c);
 		check_polyglot(f, o->bundle, c);
 	}
+}
+
+/* A source without a model: it may be one that somebody unpickles. */
+static void check_no_model(struct findings *f, const char *source)
+{
+	const char *slash = strrchr(source, '/');
+	struct error err = { 0 };
+	struct bundle *b;
+
+	if (strstr(source, "://") || bundle_open(source, &b, &err) < 0)
+		return;
+	f->head = slash ? slash + 1 : source;
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->folder) {
+			f->head = b->entries[i].name;
+			f->n_told = 0;
+		}
+		check_imports(f, &b->entries[i], b->arena);
+	}
+	(void)arena_put(b->arena);
 }
 
 static int check_report(struct findings *f, const char *source, size_t models)
@@ -161,16 +222,22 @@ static int check_run(int argc, char **argv)
 	struct options o;
 	struct opened opened;
 	struct error err = { 0 };
+	_cleanup_arena_ struct arena *a = arena_new();
 	size_t models = 0;
 	int r = options_read(&check_command, &syntax, argc, argv, &o);
 
 	if (r >= 0)
 		return r;
 	f.json = o.json;
+	f.a = a;
+	if (!a)
+		return complain_text("out of memory");
 	if (source_open(o.operands[0], o.format, &opened, &err) < 0) {
-		if (!f.json)
-			return complain(&err);
-		found(&f, "error", err.text);
+		if (f.json)
+			found(&f, "error", err.text);
+		else
+			f.problems += complain(&err) != 0;
+		check_no_model(&f, o.operands[0]);
 	} else {
 		models = opened.only ? 1 : opened.claims.n;
 		check_opened(&f, &opened);

@@ -103,6 +103,7 @@ GOOD_NPZ = {
   "stored": archive(MEMBERS),
   "compressed": archive(MEMBERS, zipfile.ZIP_DEFLATED),
   "objects": archive({**MEMBERS, "o.npy": saved(np.zeros(2, "<i8")).replace(b"'<i8'", b"'|O' ")}),
+  "imports": archive({**MEMBERS, "o.npy": by_hand(dictionary("'|O'", shape="(1,)"), b"(cos\nsystem\n(S'true'\ntRt.")}),
   "readme": archive({**MEMBERS, "README.txt": b"not an array"}),
   "more": archive({"x.npy": saved(SIX) + b"\0\0"}),
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Make the files of pickle/ and joblib/: needs numpy, torch, scikit-learn, joblib, lz4."""
-import bz2, collections, gzip, io, lzma, pathlib, pickle, struct, warnings, zlib
+import bz2, collections, gzip, io, lzma, pathlib, pickle, struct, warnings, zipfile, zlib
 
 warnings.filterwarnings("ignore")
 import joblib
@@ -57,6 +57,24 @@ def by_ml_dtypes():
   return ("(dS'bf16'\n" + array("bfloat16", 2, 3) + "sS'f8'\n" + array("float8_e4m3fn", 1, 4) + "sS'i4'\n" + array("int4", 1, 2) + "sS'jax'\n" + jax + "s.").encode()
 
 
+def call(what, text=b"true"):
+  """What calls a function with a string; nothing here unpickles it."""
+  return b"c" + what.replace(b".", b"\n", 1) + b"\n(S'" + text + b"'\ntR"
+
+
+def importing():
+  """Pickles that would run something: behind an array, without one, cut off, in other files."""
+  array = pickle.dumps(ramp(2), 0)[:-1]
+  inner = b"\x80\x03" + call(b"posix.system") + b"."
+  (PICKLE / "imports.pkl").write_bytes(b"(" + array + call(b"os.system") + b"t." + call(b"builtins.exec") + b"." + b"(S'os'\np9\n0g9\nS'popen'\n\x93t.")
+  (PICKLE / "imports-only.pkl").write_bytes(b"(" + call(b"os.system") + b"cpickle\nloads\n(C" + bytes([len(inner)]) + inner + b"tRt.")
+  (PICKLE / "imports-cut.pkl").write_bytes(b"\x80\x02(" + call(b"os.system") + call(b"os.popen")[:-3])
+  (PICKLE / "imports-strings.pkl").write_bytes(b"S'os'\nS'system'\n\x93S'true'\n\x85R.")
+  with zipfile.ZipFile(PICKLE / "imports-frame.zip", "w") as z:
+    z.writestr(zipfile.ZipInfo("readme.txt"), "cats\nand dogs\n")
+    z.writestr(zipfile.ZipInfo("inside.pkl"), b"\x80\x04\x95" + struct.pack("<Q", 99) + call(b"os.system") + b".")
+
+
 def estimator(kind):
   x = np.array([[0., 1], [1, 0], [2, 1], [3, 1]])
   return kind.fit(x, [0, 0, 1, 1])
@@ -75,6 +93,7 @@ def make_pickle():
   (PICKLE / "packed.pkl.gz").write_bytes(gzip.compress(pickle.dumps({"w": ramp(3)}, 4), mtime=0))
   (PICKLE / "ml-dtypes.pkl").write_bytes(by_ml_dtypes())
   modules()
+  importing()
   whole = pickle.dumps({"w": ramp(64)}, 4)
   (PICKLE / "bad-cut.pkl").write_bytes(whole[:-40])
   (PICKLE / "bad-none.pkl").write_bytes(pickle.dumps({"a": [1, 2, "x"]}, 4))
