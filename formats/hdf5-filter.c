@@ -12,6 +12,7 @@
  *     5  nbit          hdf5-packed.c
  *     6  scaleoffset   hdf5-packed.c
  *     32000  lzf       liblzf's
+ *     307, 32004, 32008, 32015   bzip2, LZ4, bitshuffle, Zstandard: hdf5-plugin.c
  */
 #include "hdf5-private.h"
 
@@ -29,16 +30,19 @@
 #include "../cache/error.h"
 #include "../cache/stream.h"
 
-enum { DEFLATE = 1, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALEOFFSET, LZF = 32000 };
+enum {
+	DEFLATE = 1, SHUFFLE, FLETCHER32, SZIP, NBIT, SCALEOFFSET,
+	BZIP2 = 307, LZF = 32000, LZ4 = 32004, BITSHUFFLE = 32008, ZSTD = 32015,
+};
 enum { SLACK = 64 << 10 }; /* what a filter may add to a chunk that does not get smaller */
 
 static const struct {
 	uint32_t id;
 	const char *name;
-} names[] = { /* that are met and not read: what people call them */
-	{ 305, "LZO" }, { 307, "bzip2" }, { 32001, "Blosc" }, { 32004, "LZ4" },
-	{ 32008, "bitshuffle" }, { 32013, "ZFP" }, { 32015, "Zstandard" }, { 32017, "SZ" },
-	{ 32026, "Blosc2" },
+} names[] = { /* what people call them, whatever the file does */
+	{ DEFLATE, "gzip" }, { 305, "LZO" }, { BZIP2, "bzip2" }, { LZF, "lzf" },
+	{ 32001, "Blosc" }, { LZ4, "LZ4" }, { BITSHUFFLE, "bitshuffle" }, { 32013, "ZFP" },
+	{ ZSTD, "Zstandard" }, { 32017, "SZ" }, { 32026, "Blosc2" },
 };
 
 /* in [n] -> out [cap]; *ret_n bytes were made.  0, -EBADMSG or -ENOMEM. */
@@ -129,6 +133,30 @@ static int undo_scaleoffset(const struct hdf5_filter *f, uint8_t *in, size_t n, 
 	return hdf5_scaleoffset(f->values, f->n, in, n, out, cap, ret_n);
 }
 
+static int undo_bzip2(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t *out, size_t cap,
+		      size_t *ret_n)
+{
+	return hdf5_bzip2(in, n, out, cap, ret_n);
+}
+
+static int undo_lz4(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t *out, size_t cap,
+		    size_t *ret_n)
+{
+	return hdf5_lz4(in, n, out, cap, ret_n);
+}
+
+static int undo_bitshuffle(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t *out,
+			   size_t cap, size_t *ret_n)
+{
+	return hdf5_bitshuffle(f->values, f->n, in, n, out, cap, ret_n);
+}
+
+static int undo_zstd(const struct hdf5_filter *f, uint8_t *in, size_t n, uint8_t *out, size_t cap,
+		     size_t *ret_n)
+{
+	return hdf5_zstd(in, n, out, cap, ret_n);
+}
+
 /* The checksum of big-endian 16-bit words that HDF5 calls Fletcher's. */
 static uint32_t fletcher32(const uint8_t *p, size_t n)
 {
@@ -174,6 +202,10 @@ static undo undo_of(uint32_t id)
 	case NBIT: return undo_nbit;
 	case SCALEOFFSET: return undo_scaleoffset;
 	case LZF: return undo_lzf;
+	case BZIP2: return undo_bzip2;
+	case LZ4: return undo_lz4;
+	case BITSHUFFLE: return undo_bitshuffle;
+	case ZSTD: return undo_zstd;
 	default: return NULL;
 	}
 }
@@ -235,7 +267,7 @@ static int step(const struct hdf5_filter *f, struct hand *h, uint8_t *dst, size_
 		return fail(err, ENOMEM, "%s: no memory for a chunk", what);
 	if (r < 0)
 		return fail(err, EBADMSG, "%s: a chunk's %s data is damaged", what,
-			    f->id == LZF ? "lzf" : f->id == DEFLATE ? "gzip" : f->name);
+			    filter_name(f));
 	return 0;
 }
 
@@ -268,17 +300,25 @@ static int undo_all(const struct hdf5_filter *f, size_t n, uint32_t mask, struct
 	return 0;
 }
 
+/* Does it make next to nothing of a chunk of equal elements? */
+static bool packs_any(uint32_t id)
+{
+	return id == SZIP || id == NBIT || id == SCALEOFFSET || id == BZIP2 || id == BITSHUFFLE ||
+	       id == ZSTD;
+}
+
 /* Can so many bytes be made of n by these filters?  Then room is made for them. */
 static bool can_unpack(const struct hdf5_filter *f, size_t n_filters, uint32_t mask, uint64_t n,
 		       size_t size)
 {
 	for (size_t i = n_filters; i-- > 0;) {
-		unsigned times = f[i].id == DEFLATE ? 1032 : f[i].id == LZF ? 132 : 1;
+		unsigned times = f[i].id == DEFLATE ? 1032 : f[i].id == LZF ? 132
+			       : f[i].id == LZ4 ? 255 : 1;
 
 		if (mask >> i & 1)
 			continue;
-		if (f[i].id == SZIP || f[i].id == NBIT || f[i].id == SCALEOFFSET)
-			return true; /* a chunk of equal elements takes next to nothing */
+		if (packs_any(f[i].id))
+			return true;
 		if (__builtin_mul_overflow(n, times, &n))
 			return true;
 	}

@@ -5,7 +5,8 @@
  *     hdf5-child.c   the child's side: the only place that calls libhdf5
  *     hdf5-type.c    HDF5's types as ours
  *     hdf5-data.c    chunks as a tensor's bytes
- *     hdf5-filter.c  undoes the filters of a chunk; hdf5-packed.c two of them
+ *     hdf5-filter.c  undoes the filters of a chunk; hdf5-packed.c two of them,
+ *                    hdf5-plugin.c those that the library has in plugins
  *
  * docs/hdf5-child.md describes the protocol.
  */
@@ -29,6 +30,8 @@ enum hdf5_frame { /* of the child; each is u32 size of what follows the kind, u8
 	HDF5_CHUNKS = 'C',   /* u32 dataset, {u64 number, u64 address, u32 size, u32 mask}... */
 	HDF5_STRINGS = 'T',  /* u32 dataset, then strings... */
 	HDF5_TOO_LONG = 'O', /* u32 dataset: its strings are over the bound */
+	HDF5_DAMAGED = 'X',  /* u32 dataset, text: it cannot be read, and why */
+	HDF5_NOTE = 'N',     /* text: something else that cannot be, and why */
 	HDF5_KIND = 'K',     /* u8 enum hdf5_kind */
 	HDF5_FAILED = 'F',   /* u8 how, text */
 	HDF5_END = 'Z',
@@ -43,6 +46,7 @@ enum { /* limits that both sides know; the parent's are the ones that count */
 	HDF5_TYPE_DEPTH = 16,          /* types in each other */
 	HDF5_TYPE_MAX = 64 << 10,      /* bytes of one element */
 	HDF5_MEMBERS = 16,             /* of a compound or an enumeration that are told */
+	HDF5_NOTE_MAX = 1 << 10,       /* bytes of a reason that are kept */
 	HDF5_DIMS_MAX = 32,
 	HDF5_FILTERS_MAX = 32,         /* as many as a filter mask has bits */
 	HDF5_CHUNKS_MAX = 1 << 24,     /* chunks of a file; 24 bytes each are kept */
@@ -54,7 +58,8 @@ enum { /* HDF5_FAILED: how */
 	HDF5_FAILED_OPEN, HDF5_FAILED_OBJECT, HDF5_FAILED_LIMIT, HDF5_FAILED_MEMORY,
 };
 enum hdf5_why { /* HDF5_LINK: why there is nothing below it */
-	HDF5_LINK_EXTERNAL, HDF5_LINK_DANGLING, HDF5_LINK_GROUP, HDF5_LINK_OTHER, HDF5_LINK_WHYS,
+	HDF5_LINK_EXTERNAL, HDF5_LINK_DANGLING, HDF5_LINK_GROUP, HDF5_LINK_OTHER, HDF5_LINK_DAMAGED,
+	HDF5_LINK_WHYS,
 };
 enum { HDF5_COMPACT, HDF5_CONTIGUOUS, HDF5_CHUNKED, HDF5_VIRTUAL, HDF5_EXTERNAL, HDF5_LAYOUTS };
 enum { /* HDF5_DATASET: flags */
@@ -112,8 +117,8 @@ struct hdf5_number {
 	uint8_t dtype;
 	bool swapped;           /* big-endian as they are */
 	uint32_t item;          /* bytes of one number in the file */
-	const uint64_t *dims;   /* an array's, inside of the dataset's */
 	uint32_t n;
+	uint64_t dims[HDF5_DIMS_MAX]; /* n: of arrays, inside of the dataset's */
 	const struct hdf5_type *odd; /* NULL; else numbers that are to be converted */
 };
 /* dtype: what the attribute of that name says, or NULL.  1 and *ret; 0 and why
@@ -144,6 +149,12 @@ int hdf5_nbit(const uint32_t *v, uint32_t n, const uint8_t *in, size_t n_in, uin
 	      size_t cap, size_t *ret_n);
 int hdf5_scaleoffset(const uint32_t *v, uint32_t n, const uint8_t *in, size_t n_in, uint8_t *out,
 		     size_t cap, size_t *ret_n);
+/* hdf5-plugin.c: the same; they may be out of memory, too. */
+int hdf5_bzip2(const uint8_t *in, size_t n_in, uint8_t *out, size_t cap, size_t *ret_n);
+int hdf5_lz4(const uint8_t *in, size_t n_in, uint8_t *out, size_t cap, size_t *ret_n);
+int hdf5_bitshuffle(const uint32_t *v, uint32_t n, const uint8_t *in, size_t n_in, uint8_t *out,
+		    size_t cap, size_t *ret_n);
+int hdf5_zstd(const uint8_t *in, size_t n_in, uint8_t *out, size_t cap, size_t *ret_n);
 
 struct hdf5_chunk { /* in the order of the numbers */
 	uint64_t number; /* in C order of the grid */
@@ -185,6 +196,7 @@ struct hdf5_told {
 	const uint8_t *fill, *compact;
 	uint32_t n_fill, n_compact;
 	uint64_t at;               /* contiguous */
+	const char *damaged;       /* why it cannot be read, or NULL */
 	struct hdf5_chunk *chunks; /* malloc */
 	size_t n, cap;
 	struct text strings;       /* one after the other */

@@ -317,16 +317,15 @@ static int array_number(const struct hdf5_type *t, const char *dtype, struct hdf
 			const char **ret_why)
 {
 	uint64_t elements, bytes;
-	int r;
 
-	*ret_why = "it holds arrays in arrays";
-	if (n->dims || !shape_elements(t->dims, t->n, &elements) ||
+	*ret_why = "it holds arrays that cannot be";
+	if (t->n > HDF5_DIMS_MAX - n->n || !shape_elements(t->dims, t->n, &elements) ||
 	    __builtin_mul_overflow(elements, (uint64_t)t->base->size, &bytes) || bytes != t->size)
 		return 0;
-	n->dims = t->dims;
-	n->n = t->n;
-	r = hdf5_number(t->base, dtype, n, ret_why);
-	return r;
+	if (t->n)
+		memcpy(n->dims + n->n, t->dims, t->n * sizeof *n->dims);
+	n->n += t->n;
+	return hdf5_number(t->base, dtype, n, ret_why); /* arrays in arrays, too */
 }
 
 int hdf5_number(const struct hdf5_type *t, const char *dtype, struct hdf5_number *ret,

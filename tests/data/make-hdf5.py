@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make the files of hdf5/, keras-h5/ and keras/: needs h5py, ml_dtypes, numpy.
+"""Make the files of hdf5/, keras-h5/ and keras/: needs h5py, hdf5plugin, ml_dtypes, numpy.
 
 The newest layout of HDF5 is used where an old one would be over 4 KiB; Keras'
 files are laid out as Keras does it, which itself is not needed.
 """
-import io, json, pathlib, shutil, zipfile
-import h5py, ml_dtypes
+import ctypes, io, json, pathlib, shutil, zipfile
+import h5py, hdf5plugin, ml_dtypes
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
@@ -24,12 +24,16 @@ def made(fill, **kw):
   return f.getvalue()
 
 
-def low(h, name, t, shape, chunk=None, filters=(), layout=None):
+LIBRARY = ctypes.CDLL(next(l.split()[-1] for l in open("/proc/self/maps") if "/libhdf5-" in l or "/libhdf5_serial." in l))
+
+
+def low(h, name, t, shape, chunk=None, filters=(), layout=None, plain_edges=False):
   """A dataset as the low-level interface makes it, for what the other does not offer."""
   p = h5p.create(h5p.DATASET_CREATE)
   if chunk: p.set_chunk(chunk)
   if layout is not None: p.set_layout(layout)
   for number, values in filters: p.set_filter(number, 0, values)
+  if plain_edges: LIBRARY.H5Pset_chunk_opts(ctypes.c_int64(p.id), 2)  # h5py has no word for it
   return h5d.create(h.id, name, t, h5s.create_simple(shape), p)
 
 
@@ -53,6 +57,7 @@ def types(h):
   t = h5t.IEEE_F32LE.copy()
   t.set_fields(31, 25, 6, 9, 16)
   t.set_ebias(31)
+  low(h, b"array of arrays", h5t.array_create(h5t.array_create(h5t.STD_I16BE, (3,)), (2, 1)), (2,))
   low(h, b"float of its own", t, (4,)).write(h5s.ALL, h5s.ALL, np.array([1.5, -0.25, 0, 2e-10], "<f4"), mtype=h5t.IEEE_F32LE)
 
 
@@ -87,11 +92,25 @@ def fill(h):
   h.create_dataset("larger than any disk", (10 ** 9, 10 ** 9), "f4", chunks=(1000, 1000), fillvalue=0.25)
 
 
+def plugins(h):
+  for name, kw in (("bzip2", hdf5plugin.BZip2()), ("lz4", hdf5plugin.LZ4()), ("zstd", hdf5plugin.Zstd()), ("blosc", hdf5plugin.Blosc()),
+                   *((f"bitshuffle {how}", hdf5plugin.Bitshuffle(cname=how)) for how in ("none", "lz4", "zstd"))):
+    h.create_dataset(name, data=np.arange(70, dtype="<f4").reshape(7, 10) // 3, chunks=(4, 3), **kw)
+
+
+def edges(h):
+  low(h, b"x", h5t.STD_I32LE, (5, 7), (2, 4), [(1, (6,))], plain_edges=True).write(h5s.ALL, h5s.ALL, np.arange(35, dtype="<i4"))
+
+
 def strings(h):
   h.create_dataset("variable", data=np.array([["a", "äöü"], ["", "\n"]], object), dtype=h5py.string_dtype())
   h["fixed"] = np.array([b"abc", b"d", b"\xff"], "S4")
   h.create_dataset("zipped", data=np.array(["same"] * 6, object), dtype=h5py.string_dtype(), chunks=(2,), compression="gzip")
   h["one"] = "scalar"
+  t = h5t.C_S1.copy()
+  t.set_size(3)
+  t.set_strpad(h5t.STR_SPACEPAD)
+  low(h, b"never written", t, (2,))
 
 
 def links(h):
@@ -223,13 +242,32 @@ def bad_files():
   }
 
 
+def damaged():
+  """What is whole in a file of which other parts are not."""
+  def fill(h):
+    h["whole"] = F4
+    h["whole"].attrs["unreadable"] = np.int32(7)
+    h["odd"] = np.zeros((1, 2, 3, 4), "f4")
+    h["link"], h["again"] = h5py.SoftLink("/odd"), h["odd"]
+    h.create_dataset("lost", data=np.arange(64, dtype="<i4"), chunks=(32,))
+    h["odd group/inner"] = F4
+    h["z"] = F4[0]
+  data = made(fill)
+  space = lambda *dims: bytes([1, len(dims), 1, 0, 0, 0, 0, 0]) + b"".join(map(address, dims))
+  lost = data.index(np.arange(32, 64, dtype="<i4").tobytes())
+  heap = data.rindex(b"HEAP", 0, data.index(b"inner"))
+  data = data[:heap] + b"HOAP" + data[heap + 4:]
+  return patched(data, (space(1, 2, 3, 4), b"\x63" + space(1, 2, 3, 4)[1:]), (address(lost), address(len(data))), (b"\1\0\x0b\0", b"\x63\0\x0b\0"))
+
+
 def main():
   for path in (HDF5, KERAS_H5, KERAS): path.mkdir(exist_ok=True)
-  for f in (contiguous, types, not_tensors, chunked, fill, strings, attributes):
+  for f in (contiguous, types, not_tensors, chunked, plugins, fill, strings, attributes):
     (HDF5 / f"{f.__name__.replace('_', '-')}.h5").write_bytes(made(f, **SMALL))
-  for f in (links, indexes): (HDF5 / f"{f.__name__}.h5").write_bytes(made(f, libver=("v110", "v110")))
+  for f in (links, indexes, edges): (HDF5 / f"{f.__name__}.h5").write_bytes(made(f, libver=("v110", "v110")))
   (HDF5 / "newest.h5").write_bytes(made(types, libver="latest"))
   (HDF5 / "user-block.h5").write_bytes(made(lambda h: h.create_dataset("x", data=F4), userblock_size=512))
+  (HDF5 / "damaged.h5").write_bytes(damaged())
   for name, data in bad_files().items(): (HDF5 / f"{name}.h5").write_bytes(data)
   (KERAS_H5 / "whole.h5").write_bytes(made(whole, **SMALL))
   (KERAS_H5 / "old.h5").write_bytes(made(old_weights, **SMALL))
