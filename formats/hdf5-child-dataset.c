@@ -158,6 +158,7 @@ struct dataset {
 	uint64_t elements;   /* UINT64_MAX: more than that */
 	int layout;
 	unsigned filters;
+	bool plain_edges;    /* chunks that reach past the shape are not filtered */
 };
 
 /* Could it be numbers?  Then where they are is told. */
@@ -185,6 +186,14 @@ static bool is_numbers(hid_t t, unsigned depth)
 	}
 }
 
+static bool is_edge(const struct dataset *d, const hsize_t *at)
+{
+	for (int k = 0; k < d->ndim; k++)
+		if (d->chunk[k] > d->dims[k] - at[k])
+			return true;
+	return false;
+}
+
 /* The chunk at these coordinates, if it was written. */
 static bool tell_chunk(const struct dataset *d, uint64_t number, const hsize_t *at, bool sure)
 {
@@ -209,7 +218,7 @@ static bool tell_chunk(const struct dataset *d, uint64_t number, const hsize_t *
 	tell_u64(number);
 	tell_u64(child.noted_at);
 	tell_u32(child.noted_size);
-	tell_u32(mask);
+	tell_u32(d->plain_edges && is_edge(d, at) ? UINT32_MAX : mask);
 	return true;
 }
 
@@ -459,6 +468,7 @@ static void dataset_layout(struct dataset *d)
 {
 	H5D_layout_t l = H5Pget_layout(d->plist);
 	int n = H5Pget_nfilters(d->plist);
+	unsigned options = 0;
 
 	d->layout = l == H5D_COMPACT ? HDF5_COMPACT : l == H5D_CONTIGUOUS ? HDF5_CONTIGUOUS
 		  : l == H5D_CHUNKED ? HDF5_CHUNKED : l == H5D_VIRTUAL ? HDF5_VIRTUAL : -1;
@@ -471,6 +481,8 @@ static void dataset_layout(struct dataset *d)
 	if (d->layout == HDF5_CHUNKED && H5Pget_chunk(d->plist, HDF5_DIMS_MAX, d->chunk) != d->ndim)
 		tell_failed(HDF5_FAILED_OBJECT, "the chunks of '%s' cannot be read: %s", d->path,
 			    library_says());
+	if (d->layout == HDF5_CHUNKED && H5Pget_chunk_opts(d->plist, &options) >= 0)
+		d->plain_edges = options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS;
 }
 
 static void dataset_shape(struct dataset *d, unsigned *flags)
@@ -526,7 +538,7 @@ static void tell_head(const struct dataset *d, uint32_t parent, const char *name
 
 void tell_dataset(hid_t id, uint32_t parent, const char *name, const char *path)
 {
-	struct dataset d = { .id = id, .path = path, .number = child.n_datasets++ };
+	struct dataset d = { .id = id, .path = path, .number = child.n_datasets };
 	uint64_t grid[HDF5_DIMS_MAX], places = 0;
 	bool numbers, texts = false;
 	unsigned flags = 0;
@@ -550,6 +562,7 @@ void tell_dataset(hid_t id, uint32_t parent, const char *name, const char *path)
 	if (texts)
 		flags |= HDF5_LISTED;
 	tell_head(&d, parent, name, flags, numbers);
+	child.n_datasets++;
 	if (numbers && d.layout == HDF5_CHUNKED && (flags & HDF5_LISTED))
 		chunks(&d, grid, places, n);
 	if (texts)

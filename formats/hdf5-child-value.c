@@ -66,7 +66,9 @@ size_t fixed_size(const char *s, size_t size, H5T_str_t pad)
 {
 	if (pad == H5T_STR_NULLTERM)
 		return strnlen(s, size);
-	while (size && s[size - 1] == (pad == H5T_STR_SPACEPAD ? ' ' : 0))
+	while (size && pad == H5T_STR_SPACEPAD && s[size - 1] == ' ')
+		size--;
+	while (size && !s[size - 1]) /* what was never written has no spaces */
 		size--;
 	return size;
 }
@@ -194,9 +196,9 @@ static void tell_value(hid_t t, const uint8_t *p, unsigned depth)
 	}
 }
 
-/* The value of attribute a, n bytes in memory; a value over the bound is told as such. */
-static void tell_attribute(hid_t a, hid_t native, hid_t space, uint64_t bytes, const char *name,
-			  const char *path)
+/* The value of attribute a, n bytes in memory; a value over the bound is told as such.
+ * False: it cannot be read. */
+static bool tell_attribute(hid_t a, hid_t native, hid_t space, uint64_t bytes)
 {
 	hsize_t dims[HDF5_DIMS_MAX] = { 0 };
 	int n = H5Sget_simple_extent_ndims(space);
@@ -209,8 +211,7 @@ static void tell_attribute(hid_t a, hid_t native, hid_t space, uint64_t bytes, c
 		buf = calloc(1, bytes ? bytes : 1);
 		if (!buf || n < 0 || n > HDF5_DIMS_MAX ||
 		    H5Sget_simple_extent_dims(space, dims, NULL) < 0 || H5Aread(a, native, buf) < 0)
-			tell_failed(HDF5_FAILED_OBJECT, "attribute '%s' of '%s' cannot be read: %s",
-				    name, path, library_says());
+			return false;
 		child.bound = at + (size_t)(HDF5_ATTRIBUTES_MAX - child.attributes);
 		(void)tell_list(native, H5Tget_size(native), dims, n, buf, 0);
 		child.bound = 0;
@@ -223,6 +224,7 @@ static void tell_attribute(hid_t a, hid_t native, hid_t space, uint64_t bytes, c
 		tell_u64(bytes);
 	}
 	child.attributes += child.n - at;
+	return true;
 }
 
 struct owner { /* of attributes */
@@ -231,29 +233,35 @@ struct owner { /* of attributes */
 	const char *path;
 };
 
+/* An attribute that cannot be read is left out.  The library is below: no tell_failed(). */
 static herr_t attribute_told(hid_t object, const char *name, const H5A_info_t *info, void *ctx)
 {
 	const struct owner *o = ctx;
-	hid_t a = H5Aopen(object, name, H5P_DEFAULT);
-	hid_t type = a < 0 ? -1 : H5Aget_type(a), space = a < 0 ? -1 : H5Aget_space(a), native;
+	hid_t a = H5Aopen(object, name, H5P_DEFAULT), native = -1;
+	hid_t type = a < 0 ? -1 : H5Aget_type(a), space = a < 0 ? -1 : H5Aget_space(a);
 	hssize_t n = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
 	uint64_t bytes;
+	bool told = type >= 0 && n >= 0;
 
-	if (type < 0 || n < 0)
-		tell_failed(HDF5_FAILED_OBJECT, "attribute '%s' of '%s' cannot be read: %s", name,
-			o->path, library_says());
-	native = H5Tget_native_type(type, H5T_DIR_ASCEND);
 	tell_begin(HDF5_ATTRIBUTE);
 	tell_u8(o->of);
 	tell_u32(o->number);
 	tell_string(name, strlen(name));
+	if (told)
+		native = H5Tget_native_type(type, H5T_DIR_ASCEND);
 	if (native < 0 || H5Sget_simple_extent_type(space) == H5S_NULL)
 		tell_u8(HDF5_V_NULL); /* a time, or nothing */
 	else if (__builtin_mul_overflow((uint64_t)n, (uint64_t)H5Tget_size(native), &bytes))
 		tell_u8(HDF5_V_NULL);
 	else
-		tell_attribute(a, native, space, bytes, name, o->path);
-	tell_end();
+		told = tell_attribute(a, native, space, bytes);
+	if (told) {
+		tell_end();
+	} else {
+		tell_dropped();
+		tell_note("attribute '%s' of '%s' cannot be read: %s", name, o->path,
+			  library_says());
+	}
 	if (native >= 0)
 		(void)H5Tclose(native);
 	(void)H5Tclose(type);
@@ -268,6 +276,5 @@ void tell_attributes(hid_t object, unsigned of, uint32_t number, const char *pat
 	hsize_t at = 0;
 
 	if (H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, &at, attribute_told, &o) < 0)
-		tell_failed(HDF5_FAILED_OBJECT, "the attributes of '%s' cannot be read: %s", path,
-			    library_says());
+		tell_note("the attributes of '%s' cannot be read: %s", path, library_says());
 }

@@ -16,10 +16,10 @@ enum { LOOKED_AT = 2000 }; /* groups, to tell what kind of file it is */
 
 struct seen { /* objects by address; a hash table with room */
 	haddr_t *addr; /* HADDR_UNDEF: free */
-	uint32_t *what; /* a dataset's number, or GROUP */
+	uint32_t *what; /* a dataset's number, GROUP or DAMAGED */
 	size_t n, cap;
 };
-enum { GROUP = UINT32_MAX, NOTHING = UINT32_MAX - 1 };
+enum { GROUP = UINT32_MAX, NOTHING = UINT32_MAX - 1, DAMAGED = UINT32_MAX - 2 };
 
 struct waiting { /* a group whose links are yet to be read */
 	haddr_t addr;
@@ -101,7 +101,7 @@ static void seen_add(struct seen *s, haddr_t addr, uint32_t what)
 		free(s->what);
 		*s = more;
 	}
-	s->n++;
+	s->n += s->addr[seen_slot(s, addr)] != addr;
 	s->what[seen_slot(s, addr)] = what;
 	s->addr[seen_slot(s, addr)] = addr;
 }
@@ -123,14 +123,13 @@ static int link_compare(const void *x, const void *y)
 	return strcmp(((const struct link *)x)->name, ((const struct link *)y)->name);
 }
 
-/* The links of a group, by name. */
+/* The links of a group, by name; as many as can be read. */
 static void links_of(hid_t group, struct links *l, const char *path)
 {
 	hsize_t at = 0;
 
 	if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, &at, link_found, l) < 0)
-		tell_failed(HDF5_FAILED_OBJECT, "group '/%s' cannot be read: %s", path,
-			    library_says());
+		tell_note("group '/%s' cannot be read: %s", path, library_says());
 	if (l->n)
 		qsort(l->links, l->n, sizeof *l->links, link_compare);
 }
@@ -194,6 +193,29 @@ static void tell_link(uint32_t parent, const char *name, enum hdf5_why reason, c
 	tell_end();
 }
 
+/* One that cannot be read is left out. */
+static void dataset_found(struct walk *w, hid_t id, const struct waiting *g, const struct link *l,
+			  const char *path)
+{
+	uint32_t number = child.n_datasets;
+	jmp_buf here;
+
+	seen_add(&w->seen, l->addr, number);
+	child.local = &here;
+	if (setjmp(here) == 0) {
+		tell_dataset(id, g->number, l->name, path);
+	} else if (child.n_datasets == number) {
+		seen_add(&w->seen, l->addr, DAMAGED);
+		tell_note("%s", child.failed);
+	} else {
+		tell_begin(HDF5_DAMAGED);
+		tell_u32(number);
+		tell_string(child.failed, strlen(child.failed));
+		tell_end();
+	}
+	child.local = NULL;
+}
+
 static void hard(struct walk *w, const struct waiting *g, const struct link *l, const char *path)
 {
 	uint32_t what = seen_get(&w->seen, l->addr);
@@ -202,6 +224,8 @@ static void hard(struct walk *w, const struct waiting *g, const struct link *l, 
 
 	if (what == GROUP)
 		tell_link(g->number, l->name, HDF5_LINK_GROUP, "");
+	else if (what == DAMAGED)
+		tell_link(g->number, l->name, HDF5_LINK_DAMAGED, "");
 	else if (what != NOTHING)
 		tell_alias(g->number, l->name, what);
 	if (what != NOTHING)
@@ -211,10 +235,10 @@ static void hard(struct walk *w, const struct waiting *g, const struct link *l, 
 	if (type == H5I_GROUP) {
 		group_found(w, l->addr, g->number, g->depth + 1, l->name, path);
 	} else if (type == H5I_DATASET) {
-		seen_add(&w->seen, l->addr, child.n_datasets);
-		tell_dataset(id, g->number, l->name, path);
+		dataset_found(w, id, g, l, path);
 	} else if (type != H5I_DATATYPE) { /* a committed type is where it is used */
-		tell_failed(HDF5_FAILED_OBJECT, "'%s' cannot be opened: %s", path, library_says());
+		seen_add(&w->seen, l->addr, DAMAGED);
+		tell_note("'%s' cannot be opened: %s", path, library_says());
 	}
 	(void)H5Oclose(id);
 }
@@ -252,9 +276,10 @@ static void group(struct walk *w, const struct waiting *g)
 	hid_t id = H5Oopen_by_addr(child.file, g->addr);
 	struct links l = { 0 };
 
-	if (id < 0)
-		tell_failed(HDF5_FAILED_OBJECT, "group '/%s' cannot be opened: %s", g->path,
-			    library_says());
+	if (id < 0) {
+		tell_note("group '/%s' cannot be opened: %s", g->path, library_says());
+		return;
+	}
 	tell_attributes(id, HDF5_OF_GROUP, g->number, *g->path ? g->path : "/");
 	links_of(id, &l, g->path);
 	for (size_t i = 0; i < l.n; i++)
@@ -273,6 +298,8 @@ static void soft(struct walk *w, const struct soft *s)
 		what = seen_get(&w->seen, info.addr);
 	if (what == GROUP)
 		tell_link(s->parent, s->name, HDF5_LINK_GROUP, "");
+	else if (what == DAMAGED)
+		tell_link(s->parent, s->name, HDF5_LINK_DAMAGED, "");
 	else if (what == NOTHING)
 		tell_link(s->parent, s->name, HDF5_LINK_DANGLING, "");
 	else

@@ -149,21 +149,41 @@ void tell_end(void)
 		tell_flush();
 }
 
-void tell_failed(int how, const char *format, ...)
+void tell_dropped(void)
 {
-	char text[1024];
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vsnprintf(text, sizeof text, format, ap);
-	va_end(ap);
-	child.bound = 0;
 	if (child.writing)
 		child.n = child.start;
+	child.writing = child.overflow = false;
+	child.bound = 0;
+}
+
+void tell_note(const char *format, ...)
+{
+	char text[HDF5_NOTE_MAX] = "";
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	tell_begin(HDF5_NOTE);
+	tell_string(text, strlen(text));
+	tell_end();
+}
+
+void tell_failed(int how, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(child.failed, sizeof child.failed, format, ap);
+	va_end(ap);
+	tell_dropped();
+	/* What was allocated for the object is lost; the process ends soon. */
+	if (child.local && how != HDF5_FAILED_MEMORY)
+		longjmp(*child.local, 1);
 	tell_begin(HDF5_FAILED);
 	tell_u8((unsigned)how);
-	tell_string(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+	tell_string(child.failed, strlen(child.failed));
 	tell_end();
 	tell_flush();
 	_exit(0);

@@ -9,12 +9,13 @@
  *     hdf5-child-newer.c    headers that newer libraries wrote
  *
  * The process does one thing and ends, so its state is the process's: libhdf5
- * calls back without a context.  Whatever goes wrong ends it (tell_failed()), so
- * nothing here returns an error.
+ * calls back without a context.  Whatever goes wrong ends it, or leaves out the
+ * object that is being read (tell_failed()), so nothing here returns an error.
  */
 #pragma once
 #define H5_USE_110_API /* of newer libraries, too: links have addresses */
 #include <hdf5.h>
+#include <setjmp.h>
 #include "hdf5-private.h"
 
 /* The cache of the file: blocks, and how many places each of them may have. */
@@ -46,6 +47,8 @@ struct hdf5_child {
 	uint64_t attributes;  /* bytes told so far */
 	uint64_t chunks;
 	char why[256];        /* the library's own words */
+	jmp_buf *local;       /* tell_failed() goes there, but for the want of memory; NULL: */
+	char failed[HDF5_NOTE_MAX]; /* it ends.  What it said */
 };
 extern struct hdf5_child child;
 
@@ -54,13 +57,18 @@ enum { TELL_AT_ONCE = 64 << 10 }; /* records are gathered up to this */
 /* A record: begin, its parts, end. */
 void tell_begin(enum hdf5_frame kind);
 void tell_end(void);
+void tell_dropped(void); /* instead of the end: the record is not told */
 void tell_bytes(const void *p, size_t n);
 void tell_u8(unsigned v);
 void tell_u32(uint64_t v);
 void tell_u64(uint64_t v);
 void tell_string(const char *s, size_t n);
 
-/* Tell the parent that it failed (HDF5_FAILED_...), and end. */
+/* Something of the file cannot be read, and the rest is. */
+__attribute__((format(printf, 1, 2)))
+void tell_note(const char *format, ...);
+/* Give up the object that is being read (child.local), or tell the parent that
+ * it failed (HDF5_FAILED_...), and end.  Never below a call of the library. */
 __attribute__((noreturn, format(printf, 2, 3)))
 void tell_failed(int how, const char *format, ...);
 /* What the library has to say about its failure. */

@@ -238,7 +238,9 @@ int hdf5_told_end(struct hdf5_told *d, struct range file, const char *name, stru
 	const struct making s = { d, file, name, a };
 	bool texts = d->type->class == HDF5_STRING;
 
-	if (d->flags & HDF5_NULL)
+	if (d->damaged)
+		ret->refused = d->damaged;
+	else if (d->flags & HDF5_NULL)
 		ret->refused = "it has no elements and no shape";
 	else if (d->layout == HDF5_EXTERNAL)
 		ret->refused = "its data is in other files, which are not read";

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hdf5-model.c - a model of what is in an HDF5 file: names, notes, metadata */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "build.h"
 #include "hdf5.h"
 #include "../cache/arena.h"
+#include "../cache/cleanup.h"
 
 static int no_memory(struct error *err)
 {
@@ -60,6 +62,7 @@ int hdf5_add(const struct hdf5 *h, const struct hdf5_name *n, const char *name,
 
 int hdf5_notes(const struct hdf5 *h, struct build *s, struct error *err)
 {
+	size_t *damaged = (size_t *)(uintptr_t)s->m->origin;
 	int r = 0;
 
 	for (size_t i = 0; i < h->n_datasets && r == 0; i++)
@@ -68,7 +71,30 @@ int hdf5_notes(const struct hdf5 *h, struct build *s, struct error *err)
 				       h->datasets[i].object.path, h->datasets[i].refused);
 	for (size_t i = 0; i < h->n_notes && r == 0; i++)
 		r = build_note(s, "%s", h->notes[i]);
-	return r < 0 ? no_memory(err) : 0;
+	if (r == 0 && !damaged)
+		damaged = arena_alloc(s->a, sizeof *damaged);
+	if (r < 0 || !damaged)
+		return no_memory(err);
+	*damaged += h->n_damaged;
+	s->m->origin = damaged;
+	return 0;
+}
+
+int hdf5_check(const struct model *m, void (*found)(void *ctx, const char *sentence), void *ctx,
+	       struct error *err)
+{
+	const size_t *damaged = m->origin;
+	_cleanup_free_ char *sentence = NULL;
+
+	if (!damaged || !*damaged)
+		return 0;
+	if (asprintf(&sentence, "%zu part%s of it cannot be read; the notes say which", *damaged,
+		     *damaged == 1 ? "" : "s") < 0) {
+		sentence = NULL;
+		return no_memory(err);
+	}
+	found(ctx, sentence);
+	return 0;
 }
 
 static bool is_dropped(const struct value *key, const char *const *drop)

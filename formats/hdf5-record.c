@@ -38,7 +38,7 @@ struct listener {
 	unsigned owner_of;
 	uint32_t owner;
 	uint64_t attribute_bytes;
-	uint32_t parent_depth;
+	const char *damage;        /* the first sentence about what cannot be read */
 	bool end;
 };
 
@@ -204,6 +204,7 @@ static int on_link(struct listener *s, struct bytes *b, struct error *err)
 		[HDF5_LINK_DANGLING] = "a link to nothing in this file",
 		[HDF5_LINK_GROUP] = "another name of a group; what is in it is shown once",
 		[HDF5_LINK_OTHER] = "a link of an unknown kind",
+		[HDF5_LINK_DAMAGED] = "a link to what cannot be read",
 	};
 	const char *path, *text;
 	uint32_t n;
@@ -464,7 +465,51 @@ static int on_strings(struct listener *s, struct bytes *b, struct error *err)
 	return text_bad(&d->strings) ? no_memory(s, err) : 0;
 }
 
+/* ---- what cannot be read ---- */
+
+/* The next reason, cut where it is too long to be one. */
+static int reason_next(struct listener *s, struct bytes *b, const char **ret, struct error *err)
+{
+	uint32_t n;
+	const char *text = hdf5_string(b, &n);
+
+	*ret = arena_string(s->a, text, n < HDF5_NOTE_MAX ? n : HDF5_NOTE_MAX);
+	if (!*ret)
+		return no_memory(s, err);
+	if (!s->damage)
+		s->damage = *ret;
+	s->h->n_damaged++;
+	return b->bad || !n ? nonsense(s, "damage without a word", err) : 0;
+}
+
+static int on_note(struct listener *s, struct bytes *b, struct error *err)
+{
+	const char *text;
+	int r = reason_next(s, b, &text, err);
+
+	if (r == 0 && ++s->n_objects > 1000 + s->file.size / 8)
+		return nonsense(s, "more words than it has room for", err);
+	return r < 0 ? r : note(s, text, err);
+}
+
+static int on_damaged(struct listener *s, struct bytes *b, struct error *err)
+{
+	if (!is_open(s, b))
+		return nonsense(s, "damage of nothing", err);
+	return reason_next(s, b, &s->d.damaged, err);
+}
+
 /* ---- all of it ---- */
+
+/* Where nothing is left to be shown the file is refused. */
+static int on_end(struct listener *s, struct error *err)
+{
+	s->end = true;
+	for (size_t i = 0; s->damage && i < s->h->n_datasets; i++)
+		if (!s->h->datasets[i].refused)
+			return 0;
+	return s->damage ? fail(err, EBADMSG, "%s: %s", s->name, s->damage) : 0;
+}
 
 static int on_failed(struct listener *s, struct bytes *b, struct error *err)
 {
@@ -521,14 +566,18 @@ static int on_frame(struct listener *s, int kind, struct bytes *b, struct error 
 	case HDF5_TOO_LONG:
 		s->d.flags |= HDF5_LONG;
 		return is_open(s, b) ? 0 : nonsense(s, "strings of nothing", err);
+	case HDF5_DAMAGED:
+		return on_damaged(s, b, err);
+	case HDF5_NOTE:
+		return on_note(s, b, err);
 	case HDF5_KIND:
 		s->h->kind = bytes_u8(b) == HDF5_KIND_KERAS ? HDF5_KIND_KERAS : HDF5_KIND_PLAIN;
+		s->damage = NULL; /* whoever opens it says so */
 		return 0;
 	case HDF5_FAILED:
 		return on_failed(s, b, err);
 	case HDF5_END:
-		s->end = true;
-		return 0;
+		return on_end(s, err);
 	default:
 		return nonsense(s, "a record of no kind", err);
 	}

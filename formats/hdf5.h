@@ -39,6 +39,7 @@ struct hdf5 {
 	size_t n_aliases;
 	const char **notes;         /* sentences about links that were not followed */
 	size_t n_notes;
+	size_t n_damaged;           /* things that cannot be read; a note or refused says what */
 };
 
 /* Does the file begin with HDF5's signature (after a user block that the first
@@ -63,12 +64,17 @@ int hdf5_names(const struct hdf5 *h, struct arena *a, struct hdf5_name **ret, si
 /* One tensor of that dataset under that name. */
 int hdf5_add(const struct hdf5 *h, const struct hdf5_name *n, const char *name,
 	     uint16_t optimizer, struct build *s, struct error *err);
-/* A note for each dataset that is no tensor, and the links'. */
+/* A note for each dataset that is no tensor, and the links'; what is damaged is
+ * counted in the model's origin, for hdf5_check(). */
 int hdf5_notes(const struct hdf5 *h, struct build *s, struct error *err);
 /* The attributes as metadata: the root's own as they are but those in drop
  * (NULL ends it), below "attributes" the others' by path.  *ret NULL: none. */
 int hdf5_metadata(const struct hdf5 *h, const char *const *drop, struct arena *a,
 		  const struct value **ret, struct error *err);
+
+/* Is something in it damaged?  As decoder.check. */
+int hdf5_check(const struct model *m, void (*found)(void *ctx, const char *sentence), void *ctx,
+	       struct error *err);
 
 /* The child: `modelfs --hdf5-child`, with its end of a socket as fd. */
 int hdf5_child_main(int fd);

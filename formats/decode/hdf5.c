@@ -55,4 +55,5 @@ const struct decoder hdf5_decoder = {
 	.safe = "parsed in a process that can do nothing but ask for the file's bytes",
 	.claim = hdf5_claim,
 	.decode = hdf5_decode,
+	.check = hdf5_check,
 };

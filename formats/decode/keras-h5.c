@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keras-h5.c - Keras' HDF5 files: whole models, weights old and new, shards */
+#include "../hdf5.h"
 #include "../keras.h"
 
 static int keras_h5_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
@@ -15,4 +16,5 @@ const struct decoder keras_h5_decoder = {
 	.safe = "parsed in a process that can do nothing but ask for the file's bytes",
 	.claim = keras_h5_claim,
 	.decode = keras_decode,
+	.check = hdf5_check,
 };

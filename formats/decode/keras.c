@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keras.c - what a .keras holds: metadata.json, config.json, model.weights.h5 */
+#include "../hdf5.h"
 #include "../keras.h"
 
 static int archive_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
@@ -16,4 +17,5 @@ const struct decoder keras_decoder = {
 		"no layer is made of the configuration",
 	.claim = archive_claim,
 	.decode = keras_decode,
+	.check = hdf5_check,
 };

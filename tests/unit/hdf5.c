@@ -61,6 +61,8 @@ static void test_signature(void)
 
 /* ---- filters ---- */
 
+/* 1 to 8, 258, 300, 7 six times, 9, -1, 5 in two bytes each */
+#define NUMBERS "0100020003000400050006000700080002012c010700070007000700070007000900ffff0500"
 #define SCALE(...) { __VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Chunks as libhdf5 1.14 filtered them. */
@@ -101,6 +103,26 @@ static const struct {
 	{ "more than zlib can make", 1, 1, { 6 }, "", NULL },
 	{ "no szip stream", 4, 4, { 141, 8, 32, 16 }, "08000000ffff", NULL },
 	{ "szip of wrong values", 4, 4, { 141, 0, 32, 16 }, "0800000000000000", NULL },
+	{ "bzip2", 307, 1, { 9 }, "425a6839314159265359cab8b9d60000085000ffe000040000a000310340d012a79468f48539aadd408b177d8c"
+	  "3c8f20137f177245385090cab8b9d6", NUMBERS },
+	{ "LZ4", 32004, 1, { 16 }, "00000000000000260000001000000010010002000300040005000600070008000000001002012c010700070007"
+	  "00070007000700000000060900ffff0500", NUMBERS },
+	{ "LZ4 of huge output", 32004, 1, { 16 }, "ffffffffffffffff0000001000000010", NULL },
+	{ "LZ4 in blocks of nothing", 32004, 1, { 16 }, "00000000000000100000000000000010", NULL },
+	{ "LZ4 cut off", 32004, 1, { 16 }, "000000000000001000000010000000100100", NULL },
+	{ "Zstandard", 32015, 1, { 3 }, "28b52ffd2026150100e00100020003000400050006000700080002012c0107000900ffff05000100da5c13",
+	  NUMBERS },
+	{ "no Zstandard", 32015, 1, { 3 }, "28b52ffd2026150100", NULL },
+	{ "bitshuffle", 32008, 5, { 0, 4, 2, 8, 0 },
+	  "55667880000000000000000000000000fcfdfe020002000003000000000000000900ffff0500", NUMBERS },
+	{ "bitshuffle, LZ4", 32008, 5, { 0, 4, 2, 8, 2 }, "00000000000000260000001000000012f0015566788000000000000000000000"
+	  "000000000012f001fcfdfe020002000003000000000000000900ffff0500", NUMBERS },
+	{ "bitshuffle, Zstandard", 32008, 6, { 0, 4, 2, 16, 3, 3 }, "00000000000000260000002000000020" "28b52ffd2020bd00007855"
+	  "fc66fd78fe8002000000000003000200b82307ce0b0900ffff0500", NUMBERS },
+	{ "bitshuffle of no elements", 32008, 5, { 0, 4, 0, 8, 0 }, "0102", NULL },
+	{ "bitshuffle packed somehow", 32008, 5, { 0, 4, 2, 8, 1 }, "0102", NULL },
+	{ "bitshuffle in blocks of 7", 32008, 5, { 0, 4, 2, 7, 0 }, "01020304050607080102030405060708", NULL },
+	{ "bitshuffle cut off", 32008, 5, { 0, 4, 2, 8, 2 }, "00000000000000100000001000000012f0", NULL },
 	{ "szip of huge output", 4, 4, { 141, 8, 32, 16 }, "ffffffff00000000", NULL },
 };
 
@@ -452,6 +474,14 @@ static const struct {
 	{ ROOT "F b0 'it is odd';", "not an HDF5 file that can be read: it is odd" },
 	{ ROOT "F b1 'object x';", "FILE: object x" },
 	{ "K b1;Z;", NULL },
+	{ ROOT "N 'y is odd';" CONTIGUOUS " q16;Z;", NULL },
+	{ ROOT CONTIGUOUS " q16;N 'y is odd';Z;", NULL },
+	{ ROOT "N 'y is odd';Z;", "FILE: y is odd" },
+	{ ROOT "N '';Z;", "without a word" },
+	{ ROOT CHUNKED "X w0 'x is odd';Z;", "FILE: x is odd" },
+	{ ROOT "D w0 'y' b1 b8 b1 q4 f4 b0 '' q16;" CHUNKED "X w1 'x is odd';Z;", NULL },
+	{ ROOT "D w0 'y' b1 b8 b1 q4 f4 b0 '' q16;" CHUNKED "X w0 'x is odd';Z;", "damage of nothing" },
+	{ ROOT "X w0 'x is odd';Z;", "damage of nothing" },
 };
 
 static void test_scripts(void)
