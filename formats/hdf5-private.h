@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hdf5-private.h - what the parts of the HDF5 reader share
  *
- *     hdf5.c         the parent's side: starts the child, checks its records
+ *     hdf5.c         what is asked of a child
+ *     hdf5-ask.c     starts it; hdf5-record.c checks its records
  *     hdf5-child.c   the child's side: the only place that calls libhdf5
  *     hdf5-type.c    HDF5's types as ours
  *     hdf5-data.c    chunks as a tensor's bytes
@@ -225,7 +226,13 @@ int hdf5_scratch_get(struct hdf5_scratch *s, size_t size, struct error *err);
 void hdf5_scratch_put(struct hdf5_scratch *s);
 #define _cleanup_scratch_ __attribute__((cleanup(hdf5_scratch_put)))
 
-/* ---- the parent's side, for tests: somebody else is the child ---- */
+/* ---- the parent's side ---- */
+
+/* What a child says of a file in that mode (HDF5_MODE_...), in a.  The sentence
+ * begins with name. */
+int hdf5_ask(struct range file, unsigned mode, const char *name, struct arena *a,
+	     struct hdf5 *ret, struct error *err);
+
 
 struct hdf5_peer {
 	/* Exactly n bytes, or 0 at the end, or -errno. */

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the seeds of the fuzz target `hdf5` into corpus/hdf5.
+"""Write the seeds of the fuzz targets `hdf5`, `keras` and `keras-h5` into corpus/.
 
 usage: MODELFS=build/modelfs make-hdf5.py
 
-Each is what a real child says of a file of tests/data, and the file.
+Each is what a real child says of files of tests/data, and the files.
 """
-import os, pathlib, socket, struct, subprocess
+import os, pathlib, socket, struct, subprocess, zipfile
 
 TESTS = pathlib.Path(__file__).parent.parent
-OUT = TESTS / "fuzz" / "corpus" / "hdf5"
+CORPUS = TESTS / "fuzz" / "corpus"
 
 
 def receive(sock, n):
@@ -40,12 +40,38 @@ def said(data, mode=0):
   return out
 
 
-def main():
-  OUT.mkdir(parents=True, exist_ok=True)
+def sized(data): return struct.pack("<I", len(data)) + data
+
+
+def archives():
+  """Each .keras with what children say of its weights."""
+  for path in sorted((TESTS / "data/keras").glob("*.keras")):
+    z = zipfile.ZipFile(path)
+    records = b"".join(said(z.read(n)) for n in sorted(z.namelist()) if n.endswith(".h5"))
+    yield path.stem, sized(records) + path.read_bytes()
+
+
+def weights():
+  """Files of Keras, alone and as two shards."""
+  folder = TESTS / "data/keras-h5"
+  for path in sorted(folder.glob("*.h5")):
+    data = path.read_bytes()
+    yield path.name.split(".")[0], sized(said(data)) + sized(b"") + data
+  index = b'{"metadata": {}, "weight_map": {"/layers/dense/vars": "a.weights.h5", "/x": ["b.weights.h5"]}, "class_name": "X", "config": 1}'
+  shards = sorted((folder / "shards").glob("*.h5"))
+  yield "shards", sized(b"".join(said(p.read_bytes()) for p in shards)) + sized(index) + shards[0].read_bytes()
+
+
+def hdf5():
   for path in [*sorted((TESTS / "data/hdf5").glob("*.h5")), TESTS / "data/keras-h5/whole.h5"]:
     data = path.read_bytes()
-    records = said(data)
-    (OUT / path.stem).write_bytes(struct.pack("<I", len(records)) + records + data)
+    yield path.stem, sized(said(data)) + data
+
+
+def main():
+  for folder, seeds in (("hdf5", hdf5()), ("keras", archives()), ("keras-h5", weights())):
+    (CORPUS / folder).mkdir(parents=True, exist_ok=True)
+    for name, data in seeds: (CORPUS / folder / name).write_bytes(data)
 
 
 main()
