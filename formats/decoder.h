@@ -61,6 +61,8 @@ struct decoder {
 
 extern const struct decoder *const decoders[]; /* in probe order; NULL ends it */
 const struct decoder *decoder_find(const char *name);
+/* All their names, for a sentence: borrowed until t is released. */
+const char *decoder_names(struct text *t);
 
 /* What sentences about an entry begin with: the path of a one-file source,
  * "PATH/NAME" of a folder's or an archive's.  Sentences of claim() and decode()
@@ -88,15 +90,3 @@ int claims_find(const struct bundle *b, const char *format, struct arena *a,
 		struct claims *ret, struct error *err);
 /* The model of a claim, with the optimizer that lies in a file beside it. */
 int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err);
-
-/* What a user named, opened: the bundle and its models. */
-struct opened {
-	struct arena *arena;   /* caller drops; holds the bundle */
-	struct bundle *bundle; /* a folder, an archive's inside, or one file */
-	struct claims claims;  /* at least one */
-	const struct claim *only; /* the user named a part of this whole; NULL: all of the bundle */
-};
-/* A path to a model file, a folder, an archive, or a part of a whole (an index,
- * a shard with an index beside it).  Fails with a sentence when there is no
- * model in it, or when format (may be NULL) is not what it is. */
-int source_open(const char *where, const char *format, struct opened *ret, struct error *err);

@@ -2,6 +2,7 @@
 /* shards.c - the index of a model that is split over files */
 #include "shards.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,48 @@ bool shards_is_index(const char *name, const char *ext)
 	size_t n = index_stem(base), k = strlen(ext);
 
 	return n > k + 1 && ends_with(base, n, ext) && base[n - k - 1] == '.';
+}
+
+bool shards_is_any_index(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 5 && !strcmp(name + n - 5, ".json") && strstr(name, ".index.");
+}
+
+/* Where "-00001-of-00004." is in the name of a shard; NULL in other names. */
+static const char *shard_number(const char *name)
+{
+	static const char pattern[] = "-00000-of-00000.";
+
+	for (const char *at = strchr(name, '-'); at; at = strchr(at + 1, '-')) {
+		size_t k = 0;
+
+		while (pattern[k] && (pattern[k] == '0' ? isdigit((unsigned char)at[k]) != 0
+							: at[k] == pattern[k]))
+			k++;
+		if (!pattern[k])
+			return at;
+	}
+	return NULL;
+}
+
+size_t shards_indexes(struct arena *a, const char *name, const char *names[2])
+{
+	const char *at = shard_number(name), *ext, *dot;
+	size_t n = 0;
+
+	if (!at || at == name)
+		return 0;
+	ext = strchr(at, '.');
+	names[n] = arena_printf(a, "%.*s%s.index.json", (int)(at - name), name, ext);
+	n += names[n] != NULL;
+	dot = memrchr(name, '.', (size_t)(at - name));
+	if (!dot || memchr(dot, '/', (size_t)(at - dot)))
+		return n;
+	names[n] = arena_printf(a, "%.*s%s.index.%.*s.json", (int)(dot - name), name, ext,
+				(int)(at - dot - 1), dot + 1);
+	return n + (names[n] != NULL);
 }
 
 struct reading {

@@ -12,6 +12,8 @@
 #include "../cache/bundle.h"
 #include "../cache/error.h"
 
+struct arena;
+
 struct shard_tensor {
 	const char *name;  /* the tensor's, NUL terminated */
 	uint32_t shard;    /* shards[] number */
@@ -27,6 +29,14 @@ struct shards {
 /* Is this name an index's: "X.EXT.index.json" or, a variant's, "X.EXT.index.VARIANT.json"
  * with ext as EXT ("safetensors", "bin")? */
 bool shards_is_index(const char *name, const char *ext);
+
+/* The same with any EXT. */
+bool shards_is_any_index(const char *name);
+/* The names that the index of a shard may have: of X-00001-of-00004.EXT it is
+ * X.EXT.index.json, of X.VARIANT-00001-of-00004.EXT also X.EXT.index.VARIANT.json.
+ * Fills names with at most 2, which lie in a; returns how many, 0 where this is
+ * no shard's name. */
+size_t shards_indexes(struct arena *a, const char *name, const char *names[2]);
 
 /* Read the index; *ret in a.  Names of entries are full ones, so that they can
  * be a claim's as they are.  EBADMSG and a sentence for what breaks a rule. */

@@ -15,9 +15,9 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/text.h"
-#include "../formats/decoder.h"
 #include "../formats/imports.h"
 #include "../formats/pickle.h"
+#include "../formats/source.h"
 
 struct findings {
 	struct text out;  /* lines, or the elements of a JSON array */
@@ -144,7 +144,7 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 	arena_put(m->arena);
 }
 
-/* Which other formats take the head of this claim for one of theirs? */
+/* Which other formats take the head of this claim for one of theirs?  */
 static void check_polyglot(struct findings *f, const struct bundle *b, const struct claim *c)
 {
 	for (const struct decoder *const *d = decoders; *d; d++) {

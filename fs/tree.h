@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include "../formats/decoder.h"
+#include "../formats/source.h"
 #include "../formats/encoder.h"
 
 struct tree;
