@@ -37,6 +37,8 @@ struct decoder {
 	const char *summary; /* for `modelfs formats`: "PyTorch zip checkpoints (torch.save)" */
 	const char *files;   /* typical names: "*.pt *.pth *.bin *.ckpt" */
 	const char *safe;    /* why reading it cannot run code: "decoded as data" */
+	const char *archive; /* "zip", "tar": its files are such archives, or may end in one;
+			      * any other that is one too is two things at once.  NULL: none is */
 	/* Is `e` the head of a model of this format?  first [n]: its first
 	 * bytes (4096 or what there is).  1 and *ret (decoder, rank, names;
 	 * folder is filled in by claims()), 0, or -errno when it is

@@ -8,7 +8,9 @@
 
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
+#include "../cache/tar.h"
 #include "../cache/text.h"
+#include "../cache/zip.h"
 #include "shards.h"
 
 enum { SOURCE_DEPTH = 4 };
@@ -234,6 +236,45 @@ static int source_inside(const char *format, struct opened *o, struct error *err
 	return fail(err, EOPNOTSUPP, "%s: archives in archives, at most %d deep are looked into", o->bundle->path, SOURCE_DEPTH);
 }
 
+int source_twofold(const struct bundle *b, const struct claim *c, const char **ret,
+		   struct error *err)
+{
+	/* Those whose first bytes may be anything; others begin with a magic of their own. */
+	static const struct container *const kinds[] = { &zip_container, &tar_container };
+	const struct entry *e = bundle_find(b, c->names[0]);
+
+	*ret = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && e && e->data.blob && !*ret; i++) {
+		struct bundle *inside;
+		struct error why = { 0 };
+		int r;
+
+		if (c->decoder->archive && !strcmp(c->decoder->archive, kinds[i]->name))
+			continue;
+		r = kinds[i]->open(e->data, e->name, b->arena, &inside, &why);
+		if (r < 0 && why.code != EBADMSG && why.code != EOPNOTSUPP)
+			return fail(err, why.code, "%s", why.text);
+		if (r <= 0)
+			continue;
+		*ret = inside->n ? kinds[i]->name : NULL;
+		arena_put(inside->arena);
+	}
+	return 0;
+}
+
+/* Readers do not agree on what a lone file of two kinds holds. */
+static int source_one_thing(const struct opened *o, struct error *err)
+{
+	const struct claim *c = &o->claims.claims[0];
+	const char *archive;
+	int r = source_twofold(o->bundle, c, &archive, err);
+
+	if (r < 0 || !archive)
+		return r;
+	return fail(err, EBADMSG, "%s: it is both %s and a %s archive; say which with --format",
+		    o->bundle->path, c->decoder->name, archive);
+}
+
 static int source_all(const char *where, const char *format, struct opened *o, struct error *err)
 {
 	int r = bundle_open(where, &o->bundle, err);
@@ -247,6 +288,8 @@ static int source_all(const char *where, const char *format, struct opened *o, s
 	r = claims_find(o->bundle, format, o->arena, &o->claims, err);
 	if (r >= 0 && !o->claims.n)
 		r = source_inside(format, o, err);
+	else if (r >= 0 && !format && !o->bundle->folder)
+		r = source_one_thing(o, err);
 	if (r >= 0 && source_needs_folder(o))
 		r = source_with_folder(where, format, o, err);
 	if (r >= 0 && !o->claims.n)

@@ -144,9 +144,11 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 	arena_put(m->arena);
 }
 
-/* Which other formats take the head of this claim for one of theirs?  */
+/* Which other formats take the head of this claim for one of theirs?  Is it an archive? */
 static void check_polyglot(struct findings *f, const struct bundle *b, const struct claim *c)
 {
+	const char *archive = NULL;
+
 	for (const struct decoder *const *d = decoders; *d; d++) {
 		_cleanup_arena_ struct arena *a = arena_new();
 		struct claims claims = { 0 };
@@ -160,6 +162,9 @@ static void check_polyglot(struct findings *f, const struct bundle *b, const str
 					     "not agree on what it holds", c->names[0],
 					     c->decoder->name, (*d)->name);
 	}
+	if (source_twofold(b, c, &archive, NULL) >= 0 && archive)
+		found_printf(f, "error", "%s: is %s and a %s archive at once; readers will not "
+			     "agree on what it holds", c->names[0], c->decoder->name, archive);
 }
 
 static void check_opened(struct findings *f, const struct opened *o)

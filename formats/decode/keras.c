@@ -15,6 +15,7 @@ const struct decoder keras_decoder = {
 	.files = "*.keras",
 	.safe = "parsed in a process that can do nothing but ask for the file's bytes; "
 		"no layer is made of the configuration",
+	.archive = "zip",
 	.claim = archive_claim,
 	.decode = keras_decode,
 	.check = hdf5_check,

@@ -143,6 +143,7 @@ const struct decoder npz_decoder = {
 	.summary = "NumPy archives (numpy.savez, savez_compressed)",
 	.files = "*.npz",
 	.safe = "headers are read as literals; arrays of objects are not unpickled",
+	.archive = "zip",
 	.claim = npz_claim,
 	.decode = npz_decode,
 	.check = npz_check,

@@ -28,6 +28,7 @@ const struct decoder pytorch_legacy_decoder = {
 	.summary = "PyTorch checkpoints of before 1.6",
 	.files = "*.pt *.pth *.bin *.th *.tar",
 	.safe = "the pickles are decoded as data, nothing in them is run",
+	.archive = "tar",
 	.claim = pytorch_legacy_claim,
 	.decode = torch_model,
 };

@@ -101,6 +101,7 @@ const struct decoder pytorch_decoder = {
 	.summary = "PyTorch checkpoints (torch.save), and Hugging Face's .bin",
 	.files = "*.pt *.pth *.bin *.ckpt pytorch_model.bin.index.json",
 	.safe = "the pickle is decoded as data, nothing in it is run",
+	.archive = "zip",
 	.claim = pytorch_claim,
 	.decode = torch_model,
 };

@@ -736,6 +736,7 @@ const struct decoder tflite_decoder = {
 	.summary = "TensorFlow Lite models: constants of all subgraphs",
 	.files = "*.tflite",
 	.safe = "a flatbuffer, walked as data",
+	.archive = "zip", /* what goes with it may be behind it */
 	.claim = tflite_claim,
 	.decode = tflite_decode,
 	.check = tflite_check_model,

@@ -449,6 +449,7 @@ const struct decoder torch_export_decoder = {
 	.summary = "Exported programs of PyTorch (torch.export.save)",
 	.files = "*.pt2",
 	.safe = "JSON and plain numbers; pickles are decoded as data, no code is run",
+	.archive = "zip",
 	.claim = torch_export_claim,
 	.decode = torch_export_decode,
 };

@@ -226,6 +226,7 @@ const struct decoder torchscript_decoder = {
 	.summary = "TorchScript (torch.jit.save), and the lite interpreter's .ptl",
 	.files = "*.pt *.pth *.ptl *.jit",
 	.safe = "the pickles are decoded as data, the code is shown and not run",
+	.archive = "zip",
 	.claim = torchscript_claim,
 	.decode = torchscript_decode,
 };

@@ -230,6 +230,26 @@ def zip_bomb_as_the_pickle(d):
   return d / "x.pt"
 
 
+@case("both safetensors and a zip archive", "--format")
+def zip_behind_a_model(d):
+  archive = d / "y.zip"
+  with zipfile.ZipFile(archive, "w") as z: z.writestr("one", b"two")
+  n = archive.stat().st_size
+  (d / "x.safetensors").write_bytes(safetensors({"a": {"dtype": "U8", "shape": [n], "data_offsets": [0, n]}}, archive.read_bytes()))
+  return d / "x.safetensors"
+
+
+@case("both gguf and a tar archive", "--format")
+def tar_that_begins_with_a_model(d):
+  """The name of its first member is the beginning of a GGUF file, whose one string has the rest."""
+  head = b"GGUF" + struct.pack("<IQQQsIQ", 3, 0, 1, 1, b"a", 8, 512 + 512 - 45)
+  block = bytearray(head.ljust(100, b"x") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % 0 + b"%011o\0" % 0 + b" " * 8 + b"0").ljust(257, b"\0") + b"ustar\x0000"
+  block = block.ljust(512, b"\0")
+  block[148:156] = b"%06o\0 " % sum(block)
+  (d / "x.gguf").write_bytes(block + bytes(1024))
+  return d / "x.gguf"
+
+
 def run(argv, cwd):
   with tempfile.TemporaryFile() as out:
     p = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd)
@@ -265,6 +285,12 @@ def without_permission(d):
   return [] if r.returncode == 1 and "Permission denied" in r.stderr else [f"without permission: {r.returncode}, {r.stderr!r}"]
 
 
+def one_of_two(d):
+  """What is two things at once is shown when it is said which."""
+  r = subprocess.run([MODELFS, "cat", "--format=safetensors", zip_behind_a_model(d), "tensors/a"], capture_output=True)
+  return [] if r.returncode == 0 and r.stdout == (d / "y.zip").read_bytes() else [f"one of two: {r.returncode}, {r.stderr!r}"]
+
+
 def main():
   good = bad = 0
   only = sys.argv[1:]
@@ -280,8 +306,8 @@ def main():
       if status != 1: errors.append(f"check: status {status}: {text[:300]!r}")
     for e in errors: print(f"FAIL {name}: {e}")
     good, bad = good + (not errors), bad + bool(errors)
-  if not only:
-    with tempfile.TemporaryDirectory() as d: errors = without_permission(pathlib.Path(d))
+  for other in (without_permission, one_of_two) if not only else ():
+    with tempfile.TemporaryDirectory() as d: errors = other(pathlib.Path(d))
     for e in errors: print(f"FAIL {e}")
     good, bad = good + (not errors), bad + bool(errors)
   print(f"{good} passed, {bad} failed")
