@@ -179,10 +179,32 @@ static int child_spawn(int fd, pid_t *ret)
 	return -r;
 }
 
-static int child_start(struct child *c, struct range file, unsigned mode, struct error *err)
+/* Blocks of the file that it will ask for. */
+static int child_feed(struct child *c, struct range file, const struct hdf5_question *q,
+		      struct error *err)
+{
+	uint8_t piece[8 + HDF5_BLOCK];
+
+	for (size_t i = 0; i < q->n; i++) {
+		size_t got;
+		int r;
+
+		memset(piece, 0, sizeof piece);
+		put_le(piece, q->blocks[i], 8);
+		r = range_read(file, q->blocks[i] * HDF5_BLOCK, HDF5_BLOCK, piece + 8, &got, err);
+		if (r == 0)
+			r = child_put(c, piece, sizeof piece, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int child_start(struct child *c, struct range file, const struct hdf5_question *q,
+		       struct error *err)
 {
 	uint64_t ms = CPU_MS + (file.size >> 20) * CPU_MS_MIB;
-	uint8_t hello[20];
+	uint8_t hello[24];
 	int ends[2], r;
 
 	c->cpu_ms = (uint32_t)(ms < CPU_MS_MAX ? ms : CPU_MS_MAX);
@@ -197,10 +219,12 @@ static int child_start(struct child *c, struct range file, unsigned mode, struct
 		return fail(err, -r, "%s: the HDF5 reader cannot be started from /proc/self/exe: %s",
 			    c->name, strerror(-r));
 	put_le(hello, HDF5_MAGIC, 4);
-	put_le(hello + 4, mode, 4);
+	put_le(hello + 4, q->mode, 4);
 	put_le(hello + 8, c->cpu_ms, 4);
 	put_le(hello + 12, file.size, 8);
-	return child_put(c, hello, sizeof hello, err);
+	put_le(hello + 20, q->n, 4);
+	r = child_put(c, hello, sizeof hello, err);
+	return r < 0 ? r : child_feed(c, file, q, err);
 }
 
 /* It fell silent: how it ended. */
@@ -237,7 +261,7 @@ static int child_end(struct child *c, int r, struct error *err)
 	return r == -ENODATA ? child_died(c, status, err) : r;
 }
 
-int hdf5_ask(struct range file, unsigned mode, const char *name, struct arena *a,
+int hdf5_ask(struct range file, const struct hdf5_question *q, const char *name, struct arena *a,
 	     struct hdf5 *ret, struct error *err)
 {
 	_cleanup_free_ struct child *c = calloc(1, sizeof *c);
@@ -248,7 +272,7 @@ int hdf5_ask(struct range file, unsigned mode, const char *name, struct arena *a
 		return fail(err, ENOMEM, "%s: no memory to read it", name);
 	c->name = name;
 	c->fd = -1;
-	r = child_start(c, file, mode, err);
+	r = child_start(c, file, q, err);
 	if (r == 0)
 		r = hdf5_listen(&peer, file, name, a, ret, err);
 	return child_end(c, r, err);

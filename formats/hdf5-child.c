@@ -26,7 +26,7 @@
 #include "../cache/cleanup.h"
 
 enum {
-	BLOCK = 4096,          /* of the cache of what was asked for */
+	BLOCK = HDF5_BLOCK,    /* of the cache of what was asked for */
 	BLOCKS = HDF5_BLOCKS,  /* 16 MiB */
 	WAYS = HDF5_WAYS,
 	AHEAD = 16,            /* blocks asked for at once when reading goes on */
@@ -252,57 +252,104 @@ static size_t first_place(uint64_t i)
 	return (i * UINT64_C(0x9e3779b97f4a7c15) >> 32) % (BLOCKS / WAYS) * WAYS;
 }
 
-static const uint8_t *block_find(uint64_t i)
+/* Where block i is; BLOCKS: nowhere. */
+static size_t block_find(uint64_t i)
 {
 	size_t first = first_place(i);
 
 	for (size_t at = first; at < first + WAYS; at++)
 		if (child.block[at] == i + 1)
-			return child.blocks + at * BLOCK;
-	return NULL;
+			return at;
+	return BLOCKS;
 }
 
-static const uint8_t *block_keep(uint64_t i, const uint8_t *from, size_t n)
+/* A place for block i, whose bytes the caller puts there. */
+static size_t block_place(uint64_t i)
 {
 	size_t first = first_place(i), at = first + child.turn[first / WAYS]++ % WAYS;
 
 	child.block[at] = i + 1;
-	return memcpy(child.blocks + at * BLOCK, from, n);
+	child.used[at] = false;
+	return at;
 }
 
-/* The blocks from number i on that are to be asked for: more when reading goes on. */
-static size_t ahead(uint64_t i)
+/* How many blocks from number i on are to be asked for, of which `wanted` are
+ * wanted now: more when reading goes on, and each time twice as many. */
+static size_t ahead(uint64_t i, size_t wanted)
 {
 	uint64_t end = (child.size + BLOCK - 1) / BLOCK;
-	size_t want = i == child.last + 1 ? AHEAD : 1, n = 1;
+	size_t most = wanted, n = 1;
 
-	while (n < want && i + n < end && !block_find(i + n))
+	if (i == child.last + 1 && most < 2 * child.run)
+		most = 2 * child.run;
+	if (most > AHEAD)
+		most = AHEAD;
+	while (n < most && i + n < end && block_find(i + n) == BLOCKS)
 		n++;
 	return n;
 }
 
-/* Block i, whole but at the end of the file; NULL: it cannot be read. */
-static const uint8_t *block(uint64_t i)
+/* Get block i, and some behind it; where it is, BLOCKS: it cannot be read. */
+static size_t block_get(uint64_t i, size_t wanted)
 {
-	const uint8_t *b = block_find(i), *answer;
-	size_t n, bytes;
+	size_t n = ahead(i, wanted), bytes = n * BLOCK, at = BLOCKS;
+	const uint8_t *answer;
 
-	if (b)
-		return b;
-	n = ahead(i);
-	bytes = n * BLOCK;
 	if (bytes > child.size - i * BLOCK)
 		bytes = (size_t)(child.size - i * BLOCK);
 	answer = ask(i * BLOCK, bytes);
 	if (!answer)
-		return NULL;
+		return BLOCKS;
 	child.last = i + n - 1;
+	child.run = n;
 	while (n--) { /* block i last, so that none takes its place */
 		size_t from = n * BLOCK, left = bytes - from;
 
-		b = block_keep(i + n, answer + from, left < BLOCK ? left : BLOCK);
+		at = block_place(i + n);
+		memcpy(child.blocks + at * BLOCK, answer + from, left < BLOCK ? left : BLOCK);
 	}
-	return b;
+	return at;
+}
+
+/* Block i, the first of some that are wanted, whole but at the end of the file;
+ * NULL: it cannot be read. */
+static const uint8_t *block(uint64_t i, size_t wanted)
+{
+	size_t at = block_find(i);
+
+	if (at == BLOCKS)
+		at = block_get(i, wanted);
+	if (at == BLOCKS)
+		return NULL;
+	child.used[at] = true;
+	return child.blocks + at * BLOCK;
+}
+
+/* The blocks that were needed, for the next child. */
+static void tell_touched(void)
+{
+	unsigned n = 0;
+
+	tell_begin(HDF5_TOUCHED);
+	for (size_t at = 0; at < BLOCKS && n < HDF5_TOUCHED_MAX; at++)
+		if (child.block[at] && child.used[at]) {
+			tell_u64(child.block[at] - 1);
+			n++;
+		}
+	tell_end();
+}
+
+/* Blocks that the parent knows will be needed. */
+static void take_blocks(uint64_t n)
+{
+	while (n--) {
+		uint8_t number[8];
+		uint64_t i;
+
+		get_all(number, sizeof number);
+		i = get_le(number, sizeof number);
+		get_all(child.blocks + block_place(i) * BLOCK, BLOCK);
+	}
 }
 
 static bool file_read(uint64_t addr, size_t size, uint8_t *to)
@@ -317,7 +364,7 @@ static bool file_read(uint64_t addr, size_t size, uint8_t *to)
 			n = size < HDF5_READ_MAX ? size : HDF5_READ_MAX;
 			b = ask(addr, n);
 		} else {
-			b = block(addr / BLOCK);
+			b = block(addr / BLOCK, (from + size + BLOCK - 1) / BLOCK);
 			n = n < size ? n : size;
 		}
 		if (!b)
@@ -484,16 +531,18 @@ static void open_file(void)
 
 int hdf5_child_main(int fd)
 {
-	uint8_t hello[20];
+	uint8_t hello[24];
 	uint32_t mode;
 
 	child.fd = fd;
 	child.blocks = malloc((size_t)BLOCKS * BLOCK);
 	child.block = calloc(BLOCKS, sizeof *child.block);
+	child.used = calloc(BLOCKS, sizeof *child.used);
 	child.answer = malloc(4 + HDF5_READ_MAX);
 	child.last = UINT64_MAX - 1;
-	if (!child.blocks || !child.block || !child.answer || fd > 2 || H5open() < 0 ||
-	    H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 || H5PLset_loading_state(0) < 0)
+	if (!child.blocks || !child.block || !child.used || !child.answer || fd > 2 ||
+	    H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 ||
+	    H5PLset_loading_state(0) < 0)
 		return 2;
 	get_all(hello, sizeof hello);
 	if (get_le(hello, 4) != HDF5_MAGIC)
@@ -502,6 +551,7 @@ int hdf5_child_main(int fd)
 	child.size = get_le(hello + 12, 8);
 	if (!confine((uint32_t)get_le(hello + 8, 4)))
 		return 2;
+	take_blocks(get_le(hello + 20, 4));
 	open_file();
 	if (mode == HDF5_MODE_KIND) {
 		enum hdf5_kind kind = kind_of_file();
@@ -509,6 +559,7 @@ int hdf5_child_main(int fd)
 		tell_begin(HDF5_KIND);
 		tell_u8(kind);
 		tell_end();
+		tell_touched();
 	} else {
 		tell_all();
 	}

@@ -33,9 +33,11 @@ struct hdf5_child {
 	size_t noted_size;
 	uint8_t *blocks;      /* of the file, as they were asked for */
 	uint64_t *block;      /* number + 1 of the block that is there; 0: none */
+	bool *used;           /* was it needed, or only read ahead? */
 	uint8_t turn[HDF5_BLOCKS / HDF5_WAYS]; /* which of a block's places is next */
 	uint8_t *answer;      /* the parent's to a read */
-	uint64_t last;        /* block read last */
+	uint64_t last;        /* block read last, */
+	size_t run;           /* and how many were read with it */
 
 	uint8_t *out;         /* records not yet sent */
 	size_t n, cap, start; /* start: of the record being written */

@@ -34,12 +34,15 @@ enum hdf5_frame { /* of the child; each is u32 size of what follows the kind, u8
 	HDF5_DAMAGED = 'X',  /* u32 dataset, text: it cannot be read, and why */
 	HDF5_NOTE = 'N',     /* text: something else that cannot be, and why */
 	HDF5_KIND = 'K',     /* u8 enum hdf5_kind */
+	HDF5_TOUCHED = 'B',  /* u64 number of a block that was needed... */
 	HDF5_FAILED = 'F',   /* u8 how, text */
 	HDF5_END = 'Z',
 };
 
 enum { /* limits that both sides know; the parent's are the ones that count */
 	HDF5_READ_MAX = 1 << 20,       /* of one request */
+	HDF5_BLOCK = 4096,             /* of the file, as the child keeps it */
+	HDF5_TOUCHED_MAX = 1000,       /* blocks that a child is told of for the next one */
 	HDF5_FRAME_MAX = 18 << 20,
 	HDF5_ATTRIBUTES_MAX = 16 << 20,/* bytes of all attributes of a file */
 	HDF5_PATH_MAX = 4096,          /* bytes of a path */
@@ -228,9 +231,14 @@ void hdf5_scratch_put(struct hdf5_scratch *s);
 
 /* ---- the parent's side ---- */
 
-/* What a child says of a file in that mode (HDF5_MODE_...), in a.  The sentence
- * begins with name. */
-int hdf5_ask(struct range file, unsigned mode, const char *name, struct arena *a,
+struct hdf5_question {
+	unsigned mode;          /* HDF5_MODE_... */
+	const uint64_t *blocks; /* [n] of HDF5_BLOCK bytes, which are handed to it before it
+				 * begins; at most HDF5_TOUCHED_MAX */
+	size_t n;
+};
+/* What a child says of a file, in a.  The sentence begins with name. */
+int hdf5_ask(struct range file, const struct hdf5_question *q, const char *name, struct arena *a,
 	     struct hdf5 *ret, struct error *err);
 
 

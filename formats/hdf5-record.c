@@ -537,6 +537,26 @@ static int dataset_end(struct listener *s, struct error *err)
 	return r;
 }
 
+/* Blocks that the next child will want, too. */
+static int on_touched(struct listener *s, struct bytes *b, struct error *err)
+{
+	size_t n = bytes_left(b) / 8;
+	uint64_t *blocks = arena_array(s->a, n + 1, sizeof *blocks);
+
+	if (!blocks)
+		return no_memory(s, err);
+	if (bytes_left(b) % 8 || n > HDF5_TOUCHED_MAX)
+		return nonsense(s, "a list of too many blocks", err);
+	for (size_t i = 0; i < n; i++) {
+		blocks[i] = bytes_u64(b);
+		if (blocks[i] > s->file.size / HDF5_BLOCK)
+			return nonsense(s, "a block past the end", err);
+	}
+	s->h->touched = blocks;
+	s->h->n_touched = n;
+	return 0;
+}
+
 static int on_frame(struct listener *s, int kind, struct bytes *b, struct error *err)
 {
 	int r = 0;
@@ -574,6 +594,8 @@ static int on_frame(struct listener *s, int kind, struct bytes *b, struct error 
 		s->h->kind = bytes_u8(b) == HDF5_KIND_KERAS ? HDF5_KIND_KERAS : HDF5_KIND_PLAIN;
 		s->damage = NULL; /* whoever opens it says so */
 		return 0;
+	case HDF5_TOUCHED:
+		return on_touched(s, b, err);
 	case HDF5_FAILED:
 		return on_failed(s, b, err);
 	case HDF5_END:

@@ -31,6 +31,8 @@ struct hdf5_alias { /* a further name of a dataset */
 };
 struct hdf5 {
 	enum hdf5_kind kind;        /* of hdf5_look() */
+	uint64_t *touched;          /* likewise: blocks of the file that it took to tell */
+	size_t n_touched;
 	struct hdf5_object *groups; /* [0] is the root */
 	size_t n_groups;
 	struct hdf5_dataset *datasets;

@@ -30,13 +30,13 @@ static inline int fuzz_put(void *ctx, const void *buf, size_t n, struct error *e
 	return 0;
 }
 
-int hdf5_ask(struct range file, unsigned mode, const char *name, struct arena *a,
+int hdf5_ask(struct range file, const struct hdf5_question *q, const char *name, struct arena *a,
 	     struct hdf5 *ret, struct error *err)
 {
 	const struct hdf5_peer peer = { fuzz_get, fuzz_put, NULL };
 	int r;
 
-	if (mode == HDF5_MODE_KIND) {
+	if (q->mode == HDF5_MODE_KIND) {
 		*ret = (struct hdf5){ .kind = HDF5_KIND_KERAS };
 		return 0;
 	}

@@ -482,6 +482,11 @@ static const struct {
 	{ ROOT "D w0 'y' b1 b8 b1 q4 f4 b0 '' q16;" CHUNKED "X w1 'x is odd';Z;", NULL },
 	{ ROOT "D w0 'y' b1 b8 b1 q4 f4 b0 '' q16;" CHUNKED "X w0 'x is odd';Z;", "damage of nothing" },
 	{ ROOT "X w0 'x is odd';Z;", "damage of nothing" },
+	{ "K b0;B q0;Z;", NULL },
+	{ "K b0;B;Z;", NULL },
+	{ "K b0;B q1;Z;", "a block past the end" },
+	{ "K b0;B q0xffffffffffffffff;Z;", "a block past the end" },
+	{ "K b0;B q0 w0;Z;", "too many blocks" },
 };
 
 static void test_scripts(void)
@@ -613,7 +618,7 @@ static void check_proc(pid_t pid, const char *file, const char *head, const char
 /* A child that waits for the first bytes of the file has given everything up. */
 static void check_confined(int fd, pid_t pid)
 {
-	uint8_t hello[20], frame[17];
+	uint8_t hello[24] = { 0 }, frame[17];
 	char path[64];
 	unsigned n = 0;
 	DIR *d;
