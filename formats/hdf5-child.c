@@ -30,6 +30,7 @@ enum {
 	BLOCKS = HDF5_BLOCKS,  /* 16 MiB */
 	WAYS = HDF5_WAYS,
 	AHEAD = 16,            /* blocks asked for at once when reading goes on */
+	FETCH = 64,            /* places asked for in one go */
 	MEMORY = 512 << 20,
 };
 
@@ -225,24 +226,38 @@ struct driver {
 	haddr_t eoa;
 };
 
-/* n bytes at offset from the parent, until the next call; NULL: it cannot read them. */
-static const uint8_t *ask(uint64_t offset, size_t n)
+enum { REQUEST = 17 }; /* bytes */
+
+static void request(uint8_t *to, uint64_t offset, size_t n)
 {
-	uint8_t request[17];
+	put_le(to, REQUEST - 5, 4);
+	to[4] = HDF5_READ;
+	put_le(to + 5, offset, 8);
+	put_le(to + 13, n, 4);
+}
+
+/* The answer to a request for n bytes, until the next call; NULL: none. */
+static const uint8_t *answer(size_t n)
+{
 	size_t got = 0;
 
-	/* Past the records in child.out: the last one may be half written. */
-	put_le(request, sizeof request - 5, 4);
-	request[4] = HDF5_READ;
-	put_le(request + 5, offset, 8);
-	put_le(request + 13, n, 4);
-	put_all(request, sizeof request);
 	while (got < 4 + n) {
 		got += get_some(child.answer + got, 4 + n - got);
 		if (got >= 4 && get_le(child.answer, 4))
 			return NULL;
 	}
 	return child.answer + 4;
+}
+
+/* n bytes at offset from the parent; NULL: it cannot read them.  Past the records
+ * in child.out: the last one may be half written. */
+static const uint8_t *ask(uint64_t offset, size_t n)
+{
+	uint8_t r[REQUEST];
+
+	request(r, offset, n);
+	put_all(r, sizeof r);
+	return answer(n);
 }
 
 /* The first place that block i may have.  By a hash: weights are often as long as
@@ -289,26 +304,38 @@ static size_t ahead(uint64_t i, size_t wanted)
 	return n;
 }
 
+/* The bytes of n blocks from number i on. */
+static size_t bytes_of_blocks(uint64_t i, size_t n)
+{
+	uint64_t left = child.size - i * BLOCK;
+
+	return n * BLOCK < left ? n * BLOCK : (size_t)left;
+}
+
+/* Blocks i to i + n, of which `bytes` came; where block i is: it is put last, so
+ * that no other takes its place. */
+static size_t blocks_put(uint64_t i, size_t n, const uint8_t *bytes)
+{
+	size_t at = BLOCKS;
+
+	while (n--) {
+		at = block_place(i + n);
+		memcpy(child.blocks + at * BLOCK, bytes + n * BLOCK, bytes_of_blocks(i + n, 1));
+	}
+	return at;
+}
+
 /* Get block i, and some behind it; where it is, BLOCKS: it cannot be read. */
 static size_t block_get(uint64_t i, size_t wanted)
 {
-	size_t n = ahead(i, wanted), bytes = n * BLOCK, at = BLOCKS;
-	const uint8_t *answer;
+	size_t n = ahead(i, wanted);
+	const uint8_t *bytes = ask(i * BLOCK, bytes_of_blocks(i, n));
 
-	if (bytes > child.size - i * BLOCK)
-		bytes = (size_t)(child.size - i * BLOCK);
-	answer = ask(i * BLOCK, bytes);
-	if (!answer)
+	if (!bytes)
 		return BLOCKS;
 	child.last = i + n - 1;
 	child.run = n;
-	while (n--) { /* block i last, so that none takes its place */
-		size_t from = n * BLOCK, left = bytes - from;
-
-		at = block_place(i + n);
-		memcpy(child.blocks + at * BLOCK, answer + from, left < BLOCK ? left : BLOCK);
-	}
-	return at;
+	return blocks_put(i, n, bytes);
 }
 
 /* Block i, the first of some that are wanted, whole but at the end of the file;
@@ -377,6 +404,56 @@ static bool file_read(uint64_t addr, size_t size, uint8_t *to)
 	return true;
 }
 
+/* What is at some places and will be wanted next, asked for in one go. */
+static void fetch(const uint64_t *addr, size_t n, size_t size)
+{
+	uint8_t requests[FETCH * REQUEST];
+	uint64_t first[FETCH];
+	size_t count[FETCH], k = 0;
+
+	for (size_t j = 0; j < n; j++) {
+		uint64_t i = addr[j] / BLOCK;
+
+		if (addr[j] >= child.size || size > child.size - addr[j] ||
+		    block_find(i) != BLOCKS || (k && first[k - 1] == i))
+			continue;
+		first[k] = i;
+		count[k] = (size_t)((addr[j] % BLOCK + size + BLOCK - 1) / BLOCK);
+		request(requests + k * REQUEST, i * BLOCK, bytes_of_blocks(i, count[k]));
+		k++;
+	}
+	if (k)
+		put_all(requests, k * REQUEST);
+	for (size_t j = 0; j < k; j++) {
+		const uint8_t *bytes = answer(bytes_of_blocks(first[j], count[j]));
+
+		if (bytes)
+			(void)blocks_put(first[j], count[j], bytes);
+	}
+}
+
+/* A node of an index of chunks was read: those below it lie among the data, each
+ * would be a round trip.  Its keys are as long as 64 children leave room for; where
+ * that is wrong, other blocks are fetched, no more.
+ *
+ *     "TREE", u8 1, u8 level, u16 n, u64, u64, key, n x (u64 child, key) */
+static void index_read(size_t size, const uint8_t *node)
+{
+	enum { HEAD = 24, CHILDREN = FETCH, KEYS = CHILDREN + 1 };
+	size_t keys = size - HEAD - CHILDREN * 8, key = keys / KEYS, n;
+	uint64_t addr[CHILDREN];
+
+	if (size < HEAD + CHILDREN * 8 || size > (size_t)AHEAD * BLOCK - BLOCK || keys % KEYS ||
+	    memcmp(node, "TREE\1", 5) || !node[5])
+		return;
+	n = (size_t)get_le(node + 6, 2);
+	if (n > CHILDREN)
+		return;
+	for (size_t j = 0; j < n; j++)
+		addr[j] = get_le(node + HEAD + key + j * (8 + key), 8);
+	fetch(addr, n, size);
+}
+
 static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, size_t size,
 			  void *buf)
 {
@@ -390,6 +467,8 @@ static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t dxpl, haddr_t addr, 
 		return -1;
 	if (type == H5FD_MEM_OHDR)
 		newer_read(addr, size, buf, file_read);
+	if (type == H5FD_MEM_BTREE)
+		index_read(size, buf);
 	return 0;
 }
 
