@@ -26,7 +26,7 @@ def said(data, mode=0):
   ours, theirs = socket.socketpair()
   child = subprocess.Popen([os.environ["MODELFS"], "--hdf5-child"], stdin=theirs, env={})
   theirs.close()
-  ours.sendall(struct.pack("<4sIIQ", b"HDF5", mode, 5000, len(data)))
+  ours.sendall(struct.pack("<4sIIQI", b"HDF5", mode, 5000, len(data), 0))
   out = b""
   while head := receive(ours, 5):
     size, kind = struct.unpack("<IB", head)
