@@ -23,6 +23,7 @@ const struct container *const containers[] = {
 	&zip_container,
 	&zlib_container,
 	&lzma_container,
+	&foreign_container,
 	NULL,
 };
 

@@ -118,4 +118,4 @@ static inline uint64_t feed_at(const struct feed *f)
 extern const struct codec gzip_codec, zlib_codec, zstd_codec, xz_blocks, xz_codec, lzma_codec,
 	lzma_alone, bzip2_codec, lz4_codec;
 extern const struct container gzip_container, zlib_container, zstd_container, xz_container,
-	lzma_container, bzip2_container, lz4_container;
+	lzma_container, bzip2_container, lz4_container, foreign_container;
