@@ -25,7 +25,11 @@
 #include "pool.h"
 #include "store.h"
 
-enum { SEGMENT = 8 << 20, STEP = 256 * 1024 };
+enum {
+	SEGMENT = 8 << 20,
+	STEP = 256 * 1024,
+	KEPT_FROM = 16 << 20, /* bytes: a pass over fewer takes no longer than a file */
+};
 
 enum state { IDLE, RUNNING, DONE, FAILED };
 
@@ -195,6 +199,7 @@ static void pass(void *arg)
 /* Were they kept?  Without the lock: nobody else touches crc before RUNNING. */
 static bool load(struct sums *s, uint32_t *crc, struct key *ret_key, bool *ret_keep)
 {
+	uint64_t bytes = 0;
 	struct hash h;
 
 	hash_init(&h);
@@ -205,10 +210,11 @@ static bool load(struct sums *s, uint32_t *crc, struct key *ret_key, bool *ret_k
 
 		if (!scratch || s->range(s->ctx, i, scratch, &r, NULL) < 0)
 			return false;
+		bytes += r.size;
 		hash_u64(&h, r.size);
 		(void)range_identify(r, &h);
 	}
-	*ret_keep = !h.broken;
+	*ret_keep = !h.broken && bytes >= KEPT_FROM;
 	*ret_key = hash_end(&h);
 	return *ret_keep && store_load("crc32", *ret_key, crc, s->n * sizeof *crc);
 }

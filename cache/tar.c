@@ -47,6 +47,7 @@ enum {
 	LINKS = 16,             /* symlinks from one to the next */
 	EMPTY_MOST = 64 << 10,  /* zeros that are taken for an empty archive */
 	LOG_MOST = 16 << 20,     /* headers of 30,000 members; more are not kept */
+	KEPT_FROM = 1 << 20,     /* of an archive: fewer bytes are looked through at once */
 };
 
 struct member {
@@ -822,7 +823,7 @@ static int tar_open(struct range data, const char *name, struct arena *hold, str
 			return r;
 	}
 	/* Local files are read faster than the cache folder. */
-	keep = !range_place(data, 0, &place) && key_of(data, &key);
+	keep = data.size >= KEPT_FROM && !range_place(data, 0, &place) && key_of(data, &key);
 	if (keep && read_archive(data, name, hold, &key, true, ret, NULL) > 0)
 		return 1;
 	return read_archive(data, name, hold, keep ? &key : NULL, false, ret, err);

@@ -2,10 +2,14 @@
 /* text.c - what text.h, error.h and store.h write */
 #include "../../cache/text.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../cache/error.h"
@@ -70,6 +74,70 @@ static int drop(const char *path, const struct stat *st, int type, struct FTW *f
 	return remove(path);
 }
 
+static void put_file(const char *folder, const char *name, time_t used)
+{
+	char path[300];
+	struct timespec times[2] = { { .tv_sec = used }, { .tv_sec = used } };
+	int fd;
+
+	(void)snprintf(path, sizeof path, "%s/%s", folder, name);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	CHECK(fd >= 0 && write(fd, "x", 1) == 1 && futimens(fd, times) == 0, "%s", path);
+	close(fd);
+}
+
+static bool is_there(const char *folder, const char *name)
+{
+	char path[300];
+
+	(void)snprintf(path, sizeof path, "%s/%s", folder, name);
+	return access(path, F_OK) == 0;
+}
+
+/* What was not used for longest goes; what is not ours, never. */
+static void check_trimmed(const char *folder)
+{
+	static const char left[] = "gzip-00000000000000010000000000000002.AbCdEf", user[] = "gzip-notes";
+	char big[1000] = "", buf[1000];
+	time_t now = time(NULL);
+
+	put_file(folder, left, now - 48 * 3600);
+	put_file(folder, "spool.AbCdEf", now - 48 * 3600);
+	put_file(folder, "spool.GhIjKl", now - 10);
+	put_file(folder, user, 0);
+	put_file(folder, "gzip-0000000000000000000000000000000g", 0);
+	store_set_limit(5000);
+	for (unsigned i = 0; i < 4; i++) {
+		store_save("test", (struct key){ 9, i }, big, sizeof big);
+		usleep(20000); /* times of files are as coarse as the clock's tick */
+	}
+	CHECK(store_load("test", (struct key){ 9, 0 }, buf, sizeof buf), "used");
+	usleep(20000);
+	store_save("test", (struct key){ 9, 4 }, big, sizeof big);
+	for (unsigned i = 0; i < 5; i++)
+		CHECK(store_load("test", (struct key){ 9, i }, buf, sizeof buf) == (i != 1), "%u", i);
+	CHECK(!is_there(folder, left) && !is_there(folder, "spool.AbCdEf"), "left-overs");
+	CHECK(is_there(folder, "spool.GhIjKl"), "somebody's");
+	CHECK(is_there(folder, user) && is_there(folder, "gzip-0000000000000000000000000000000g"),
+	      "not ours");
+	store_set_limit(UINT64_MAX);
+}
+
+/* What lies in a file's place and is not it is not taken, and does not block. */
+static void check_foreign(const char *folder)
+{
+	char path[300], buf[4];
+	struct key k = { 7, 7 };
+
+	(void)snprintf(path, sizeof path, "%s/test-%016x%016x", folder, 7, 7);
+	CHECK(mkfifo(path, 0600) == 0 && !store_load("test", k, buf, 4), "a FIFO");
+	store_save("test", k, "abcd", 4);
+	CHECK(store_load("test", k, buf, 4), "it is replaced");
+	if (geteuid() == 0)
+		CHECK(chown(path, 1, 1) == 0 && !store_load("test", k, buf, 4), "somebody else's");
+	CHECK(truncate(path, 19) == 0 && !store_load("test", k, buf, 4), "cut off");
+}
+
 static void test_store(void)
 {
 	char folder[] = "/tmp/modelfs-store.XXXXXX";
@@ -84,6 +152,8 @@ static void test_store(void)
 	store_save("test", k, "abcd", 4);
 	CHECK(store_load("test", k, buf, 4) && !memcmp(buf, "abcd", 4), "kept");
 	CHECK(!store_load("test", k, buf, 3), "of another size");
+	check_trimmed(folder);
+	check_foreign(folder);
 	fd = store_spool();
 	CHECK(fd >= 0 && write(fd, "x", 1) == 1, "a spool");
 	close(fd);
