@@ -6,16 +6,20 @@
  *     Session    0 ort_version  1 model
  *     Model      0 ir_version  1 opset_import  2 producer_name  3 producer_version
  *                4 domain  5 model_version  6 doc_string  7 graph  9 metadata_props
- *     Graph      0 initializers  1 node_args  2 nodes  5 inputs  6 outputs
- *                7 sparse_initializers
- *     Node       10 attributes           Attribute  6 t  7 g  11 tensors  12 graphs
- *     Tensor     0 name  2 dims  3 data_type  4 raw_data  5 string_data
- *                6 external_data_offset
- *     ValueInfo  0 name  2 type { 1 kind, 1: tensor  2 { 0 elem_type  1 shape
- *                { 0 dim { 0 value { 0 kind  1 dim_value  2 dim_param } } } } }
+ *     Graph      0 initializers  1 node_args  2 nodes  3 max_node_index  5 inputs
+ *                6 outputs  7 sparse_initializers { 0 values (Tensor)  2 dims }
+ *     Node       0 name  4 index  5 op_type  8 inputs  9 outputs  10 attributes
+ *     Attribute  6 t  7 g  11 tensors  12 graphs
+ *     Tensor     in ort.h
+ *     ValueInfo  0 name  2 type { 1 kind  2 what }, what by kind
+ *                1 tensor { 0 elem_type  1 shape { 0 dim { 0 value { 0 kind
+ *                1 dim_value  2 dim_param } } } }  2 sequence { 0 type }
+ *                3 map { 0 key_type  1 type }
  *     Opset      0 domain  1 version     Prop  0 key  1 value
  *
- * The weights are the initializers of the graph and its subgraphs.
+ * The weights are the initializers of the graph and its subgraphs.  A checkpoint
+ * of on-device training is ODTC (ort-checkpoint.c), with FILE.data beside it where
+ * it is large.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,17 +27,10 @@
 
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
-#include "../build.h"
-#include "../flatbuffer.h"
-#include "../strings.h"
+#include "../ort.h"
 #include "../tensorproto.h"
 
-enum { NAME_BYTES = 64 * 1024, TEXT_BYTES = 1 << 20, DIMS = 64, DEPTH = 100 };
-
-struct ort {
-	struct build s;
-	struct fb f;
-};
+enum { DEPTH = 100, ODTC = 0x4354444f };
 
 struct arg { /* a value of the graph: its name and its ValueInfo */
 	const char *name;
@@ -43,137 +40,6 @@ struct arg { /* a value of the graph: its name and its ValueInfo */
 static int no_memory(struct error *err)
 {
 	return fail(err, ENOMEM, "no memory for an ONNX Runtime model");
-}
-
-static int set(struct ort *o, struct value *map, size_t *cap, const char *key, struct value *v,
-	       struct error *err)
-{
-	return v && value_set(o->s.a, map, cap, key, v) >= 0 ? 0 : no_memory(err);
-}
-
-/* ---- tensors ---- */
-
-static int string_values(struct ort *o, uint64_t table, struct tensor *t, struct error *err)
-{
-	struct strings *s = arena_alloc(o->s.a, sizeof *s);
-	struct fb_vector v, text;
-	uint64_t *end, total = 0, at;
-	char *bytes;
-	int r = fb_vector(&o->f, table, 5, 4, &v, err);
-
-	if (r >= 0)
-		r = fb_spend(&o->f, 8 * v.n, err);
-	if (r < 0)
-		return r;
-	end = arena_array(o->s.a, (size_t)v.n + 1, sizeof *end);
-	if (!s || !end)
-		return no_memory(err);
-	for (uint64_t i = 0; i < v.n; i++) {
-		r = fb_element(&o->f, &v, i, &at, err);
-		if (r >= 0)
-			r = fb_bytes(&o->f, at, &text, err);
-		if (r < 0)
-			return r;
-		total += text.n;
-		if (total > STRINGS_MAX)
-			return fail(err, EBADMSG, "tensor '%s' holds more than 16 MiB of strings", t->name);
-		end[i] = total;
-	}
-	r = fb_spend(&o->f, total, err);
-	if (r < 0)
-		return r;
-	bytes = arena_alloc(o->s.a, (size_t)total + 1);
-	if (!bytes)
-		return no_memory(err);
-	for (uint64_t i = 0; i < v.n && r >= 0; i++) {
-		r = fb_element(&o->f, &v, i, &at, err);
-		if (r >= 0)
-			r = fb_bytes(&o->f, at, &text, err);
-		if (r >= 0 && text.n)
-			r = range_read_all(o->f.r, text.at, (size_t)text.n, bytes + end[i] - text.n, err);
-	}
-	if (r < 0)
-		return r;
-	*s = (struct strings){ .n = v.n, .end = end, .bytes = bytes };
-	r = tensor_set_strings(o->s.a, t, s, err);
-	return r < 0 ? r : fb_spend(&o->f, t->data.size, err);
-}
-
-static int shape_of(struct ort *o, uint64_t table, struct tensor *t, struct error *err)
-{
-	struct fb_vector v;
-	uint64_t *shape;
-	int r = fb_vector(&o->f, table, 2, 8, &v, err);
-
-	if (r >= 0)
-		r = fb_spend(&o->f, 4 * sizeof *t + 8 * v.n, err);
-	if (r < 0)
-		return r;
-	if (v.n > DIMS)
-		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " dimensions, at most %d are allowed",
-			    t->name, v.n, DIMS);
-	shape = arena_array(o->s.a, (size_t)v.n + 1, sizeof *shape);
-	if (!shape)
-		return no_memory(err);
-	for (uint64_t i = 0; i < v.n; i++) {
-		r = fb_number(&o->f, v.at + 8 * i, 8, &shape[i], err);
-		if (r < 0)
-			return r;
-		if (shape[i] >> 63)
-			return fail(err, EBADMSG, "tensor '%s' has a negative dimension", t->name);
-	}
-	t->shape = shape;
-	t->ndim = (uint8_t)v.n;
-	return 0;
-}
-
-static int leave_out(struct ort *o, const char *name, const char *why, struct error *err)
-{
-	int r = build_note(&o->s, "'%s' %s", name, why);
-
-	return r < 0 ? no_memory(err) : 0;
-}
-
-static int numbers(struct ort *o, uint64_t table, struct tensor *t, struct error *err)
-{
-	uint64_t elements, bytes;
-	struct fb_vector raw;
-	int r = fb_vector(&o->f, table, 4, 1, &raw, err);
-
-	if (r < 0)
-		return r;
-	if (!shape_elements(t->shape, t->ndim, &elements) || !dtype_bytes(t->dtype, elements, &bytes))
-		return fail(err, EBADMSG, "tensor '%s' has a shape of more than 2^64 bytes", t->name);
-	if (bytes != raw.n)
-		return fail(err, EBADMSG, "tensor '%s' of %s holds %" PRIu64 " bytes, its shape says %" PRIu64,
-			    t->name, dtype_name(t->dtype), raw.n, bytes);
-	t->data = range_sub(o->f.r, raw.n ? raw.at : 0, raw.n);
-	return 0;
-}
-
-static int add_tensor(struct ort *o, uint64_t table, struct error *err)
-{
-	struct tensor *t = build_tensor(&o->s, err);
-	uint64_t type, outside;
-	int r;
-
-	if (!t)
-		return -ENOMEM;
-	r = fb_string(&o->f, table, 0, o->s.a, NAME_BYTES, &t->name, err);
-	if (r >= 0)
-		r = shape_of(o, table, t, err);
-	if (r >= 0)
-		r = fb_scalar(&o->f, table, 3, 4, 0, &type, err);
-	if (r >= 0)
-		r = fb_scalar(&o->f, table, 6, 8, UINT64_MAX, &outside, err);
-	if (r < 0)
-		return r;
-	t->dtype = t->stored = (uint8_t)tensorproto_dtype(type);
-	if (!t->dtype || outside != UINT64_MAX) {
-		o->s.n--;
-		return leave_out(o, t->name, t->dtype ? "has its data in another file" : "is of a type that is not known", err);
-	}
-	return t->dtype == DTYPE_STRING ? string_values(o, table, t, err) : numbers(o, table, t, err);
 }
 
 /* ---- graphs ---- */
@@ -212,6 +78,22 @@ static int walk_node(struct ort *o, uint64_t node, unsigned depth, struct error 
 	return r;
 }
 
+/* Its name, and that it is not shown. */
+static int sparse_note(struct ort *o, uint64_t table, struct error *err)
+{
+	const char *name = "";
+	uint64_t values = 0;
+	int r = fb_table(&o->f, table, 0, &values, err);
+
+	if (r > 0)
+		r = fb_string(&o->f, values, 0, o->s.a, ORT_NAME_BYTES, &name, err);
+	if (r >= 0)
+		r = fb_spend(&o->f, 100, err);
+	if (r >= 0 && build_note(&o->s, "initializer '%s' is sparse, only dense ones are shown", name) < 0)
+		r = no_memory(err);
+	return r;
+}
+
 static int walk_graph(struct ort *o, uint64_t graph, unsigned depth, struct error *err)
 {
 	struct fb_vector tensors, nodes, sparse;
@@ -224,12 +106,15 @@ static int walk_graph(struct ort *o, uint64_t graph, unsigned depth, struct erro
 	for (uint64_t i = 0; r >= 0 && i < tensors.n; i++) {
 		r = fb_element(&o->f, &tensors, i, &at, err);
 		if (r >= 0)
-			r = add_tensor(o, at, err);
+			r = ort_tensor(o, at, err);
 	}
 	if (r >= 0)
 		r = fb_vector(&o->f, graph, 7, 4, &sparse, err);
-	if (r >= 0 && sparse.n && build_note(&o->s, "%" PRIu64 " sparse initializers are not shown", sparse.n) < 0)
-		r = no_memory(err);
+	for (uint64_t i = 0; r >= 0 && i < sparse.n; i++) {
+		r = fb_element(&o->f, &sparse, i, &at, err);
+		if (r >= 0)
+			r = sparse_note(o, at, err);
+	}
 	if (r >= 0)
 		r = fb_vector(&o->f, graph, 2, 4, &nodes, err);
 	for (uint64_t i = 0; r >= 0 && i < nodes.n; i++) {
@@ -264,7 +149,7 @@ static int arguments(struct ort *o, uint64_t graph, struct arg **ret, size_t *re
 	for (uint64_t i = 0; r >= 0 && i < v.n; i++) {
 		r = fb_element(&o->f, &v, i, &args[i].table, err);
 		if (r >= 0)
-			r = fb_string(&o->f, args[i].table, 0, o->s.a, NAME_BYTES, &args[i].name, err);
+			r = fb_string(&o->f, args[i].table, 0, o->s.a, ORT_NAME_BYTES, &args[i].name, err);
 	}
 	if (r < 0)
 		return r;
@@ -285,7 +170,7 @@ static int dimension(struct ort *o, uint64_t at, struct value **ret, struct erro
 	if (r >= 0 && kind == 1)
 		r = fb_scalar(&o->f, value, 1, 8, 0, &n, err);
 	if (r >= 0 && kind == 2)
-		r = fb_string(&o->f, value, 2, o->s.a, NAME_BYTES, &text, err);
+		r = fb_string(&o->f, value, 2, o->s.a, ORT_NAME_BYTES, &text, err);
 	if (r < 0)
 		return r;
 	*ret = *text ? value_string(o->s.a, text, strlen(text)) :
@@ -319,25 +204,55 @@ static int tensor_type(struct ort *o, uint64_t table, struct value *v, size_t *c
 	if (r < 0)
 		return r;
 	name = dtype_name(tensorproto_dtype(type));
-	r = set(o, v, cap, "dtype", value_string(o->s.a, name, strlen(name)), err);
-	return r >= 0 && has ? set(o, v, cap, "shape", dims, err) : r;
+	r = ort_set(o, v, cap, "dtype", value_string(o->s.a, name, strlen(name)), err);
+	return r >= 0 && has ? ort_set(o, v, cap, "shape", dims, err) : r;
+}
+
+static int set_word(struct ort *o, struct value *v, size_t *cap, const char *key, const char *word,
+		    struct error *err)
+{
+	return ort_set(o, v, cap, key, value_string(o->s.a, word, strlen(word)), err);
+}
+
+/* A TypeInfo into v; sequences and maps say what they are of. */
+static int type_info(struct ort *o, uint64_t type, unsigned depth, struct value *v, size_t *cap,
+		     struct error *err)
+{
+	uint64_t kind = 0, what = 0, of = 0, key = 0;
+	size_t of_cap = 2;
+	struct value *inner;
+	int r = fb_scalar(&o->f, type, 1, 1, 0, &kind, err);
+
+	if (r >= 0 && kind)
+		r = fb_table(&o->f, type, 2, &what, err);
+	if (r < 0 || !kind || !what)
+		return r;
+	if (depth > DEPTH)
+		return fail(err, EBADMSG, "types nested deeper than %d", DEPTH);
+	if (kind == 1)
+		return tensor_type(o, what, v, cap, err);
+	r = set_word(o, v, cap, "type", kind == 2 ? "sequence" : "map", err);
+	if (r >= 0 && kind != 2)
+		r = fb_scalar(&o->f, what, 0, 4, 0, &key, err);
+	if (r >= 0 && kind != 2)
+		r = set_word(o, v, cap, "key", dtype_name(tensorproto_dtype(key)), err);
+	if (r >= 0)
+		r = fb_table(&o->f, what, kind == 2 ? 0 : 1, &of, err);
+	if (r > 0)
+		r = fb_spend(&o->f, 320, err);
+	if (r < 0 || !of)
+		return r;
+	inner = value_map(o->s.a, of_cap);
+	r = inner ? type_info(o, of, depth + 1, inner, &of_cap, err) : no_memory(err);
+	return r < 0 ? r : ort_set(o, v, cap, "of", inner, err);
 }
 
 static int type_of(struct ort *o, uint64_t info, struct value *v, size_t *cap, struct error *err)
 {
-	uint64_t type = 0, kind = 0, at = 0;
+	uint64_t type = 0;
 	int r = fb_table(&o->f, info, 2, &type, err);
 
-	if (r > 0)
-		r = fb_scalar(&o->f, type, 1, 1, 0, &kind, err);
-	if (r >= 0 && kind)
-		r = fb_table(&o->f, type, 2, &at, err);
-	if (r < 0 || !kind || !at)
-		return r;
-	if (kind == 1)
-		return tensor_type(o, at, v, cap, err);
-	return set(o, v, cap, "type", kind == 2 ? value_string(o->s.a, "sequence", 8) :
-		   value_string(o->s.a, "map", 3), err);
+	return r <= 0 ? r : type_info(o, type, 0, v, cap, err);
 }
 
 static int side(struct ort *o, uint64_t graph, unsigned field, const struct arg *args, size_t n_args,
@@ -354,7 +269,7 @@ static int side(struct ort *o, uint64_t graph, unsigned field, const struct arg 
 
 		r = v ? fb_element(&o->f, &names, i, &key.table, err) : no_memory(err);
 		if (r >= 0)
-			r = fb_text(&o->f, key.table, o->s.a, NAME_BYTES, &key.name, err);
+			r = fb_text(&o->f, key.table, o->s.a, ORT_NAME_BYTES, &key.name, err);
 		if (r >= 0)
 			r = fb_spend(&o->f, 320, err);
 		if (r < 0)
@@ -363,7 +278,7 @@ static int side(struct ort *o, uint64_t graph, unsigned field, const struct arg 
 		if (found)
 			r = type_of(o, found->table, v, &cap, err);
 		if (r >= 0)
-			r = set(o, map, map_cap, key.name, v, err);
+			r = ort_set(o, map, map_cap, key.name, v, err);
 	}
 	return r;
 }
@@ -381,11 +296,11 @@ static int signatures(struct ort *o, uint64_t graph, struct error *err)
 	if (r >= 0)
 		r = side(o, graph, 6, args, n_args, out, &out_cap, err);
 	if (r >= 0)
-		r = set(o, both, &cap, "inputs", in, err);
+		r = ort_set(o, both, &cap, "inputs", in, err);
 	if (r >= 0)
-		r = set(o, both, &cap, "outputs", out, err);
+		r = ort_set(o, both, &cap, "outputs", out, err);
 	if (r >= 0)
-		r = set(o, all, &all_cap, "main", both, err);
+		r = ort_set(o, all, &all_cap, "main", both, err);
 	o->s.m->signatures = all;
 	return r;
 }
@@ -396,11 +311,11 @@ static int text_fact(struct ort *o, uint64_t table, unsigned field, const char *
 		     size_t *cap, struct error *err)
 {
 	const char *text;
-	int r = fb_string(&o->f, table, field, o->s.a, TEXT_BYTES, &text, err);
+	int r = fb_string(&o->f, table, field, o->s.a, ORT_TEXT_BYTES, &text, err);
 
 	if (r < 0 || !*text)
 		return r;
-	return set(o, map, cap, key, value_string(o->s.a, text, strlen(text)), err);
+	return ort_set(o, map, cap, key, value_string(o->s.a, text, strlen(text)), err);
 }
 
 /* A vector of {key, value} into a map; the value is a string or a number. */
@@ -420,20 +335,20 @@ static int pairs(struct ort *o, uint64_t model, unsigned field, bool number, con
 
 		r = fb_element(&o->f, &v, i, &at, err);
 		if (r >= 0)
-			r = fb_string(&o->f, at, 0, o->s.a, NAME_BYTES, &name, err);
+			r = fb_string(&o->f, at, 0, o->s.a, ORT_NAME_BYTES, &name, err);
 		if (r >= 0)
 			r = number ? fb_scalar(&o->f, at, 1, 8, 0, &n, err) :
-			    fb_string(&o->f, at, 1, o->s.a, TEXT_BYTES, &text, err);
+			    fb_string(&o->f, at, 1, o->s.a, ORT_TEXT_BYTES, &text, err);
 		if (r >= 0)
 			r = fb_spend(&o->f, 160, err);
 		if (r < 0)
 			return r;
 		one = number ? value_int(o->s.a, (int64_t)n) : value_string(o->s.a, text, strlen(text));
-		r = set(o, inner, &cap, name, one, err);
+		r = ort_set(o, inner, &cap, name, one, err);
 		if (r < 0)
 			return r;
 	}
-	return set(o, map, map_cap, key, inner, err);
+	return ort_set(o, map, map_cap, key, inner, err);
 }
 
 static int metadata(struct ort *o, uint64_t session, uint64_t model, struct error *err)
@@ -449,7 +364,7 @@ static int metadata(struct ort *o, uint64_t session, uint64_t model, struct erro
 	if (r >= 0)
 		r = fb_scalar(&o->f, model, 0, 8, 0, &ir, err);
 	if (r >= 0)
-		r = set(o, map, &cap, "ir_version", value_int(o->s.a, (int64_t)ir), err);
+		r = ort_set(o, map, &cap, "ir_version", value_int(o->s.a, (int64_t)ir), err);
 	for (size_t i = 0; i < ARRAY_SIZE(texts) && r >= 0; i++)
 		r = text_fact(o, model, texts[i].field, texts[i].key, map, &cap, err);
 	if (r >= 0)
@@ -462,9 +377,13 @@ static int metadata(struct ort *o, uint64_t session, uint64_t model, struct erro
 
 static int walk(struct ort *o, struct error *err)
 {
-	uint64_t session = 0, model = 0, graph = 0;
+	uint64_t session = 0, model = 0, graph = 0, magic = 0;
 	int r = fb_root(&o->f, &session, err);
 
+	if (r >= 0)
+		r = fb_number(&o->f, 4, 4, &magic, err);
+	if (r >= 0 && magic == ODTC)
+		return ort_checkpoint(o, session, err);
 	if (r >= 0)
 		r = fb_table(&o->f, session, 1, &model, err);
 	if (r == 0)
@@ -501,6 +420,10 @@ static int ort_decode(const struct bundle *b, const struct claim *c, struct mode
 	if (r < 0)
 		return r;
 	path = entry_path(b, e, o->s.a);
+	o->outside = c->n > 1 ? bundle_find(b, c->names[1]) : NULL;
+	o->outside_name = c->n > 1 ? c->names[1] : NULL;
+	if (o->outside && !o->outside->data.blob)
+		o->outside = NULL; /* a link that leads outside */
 	fb_open(&o->f, e->data);
 	r = walk(o, err);
 	if (r >= 0)
@@ -508,28 +431,57 @@ static int ort_decode(const struct bundle *b, const struct claim *c, struct mode
 	return within(r < 0 ? r : 0, err, path);
 }
 
+/* Does the checkpoint say that its data is in another file? */
+static bool has_external_data(struct range data)
+{
+	_cleanup_free_ struct fb *f = malloc(sizeof *f);
+	uint64_t root = 0, state = 0, outside = 0;
+
+	if (!f)
+		return false;
+	fb_open(f, data);
+	return fb_root(f, &root, NULL) >= 0 && fb_table(f, root, 1, &state, NULL) > 0 &&
+	       fb_scalar(f, state, 3, 1, 0, &outside, NULL) >= 0 && outside;
+}
+
 static int ort_claim(const struct bundle *b, const struct entry *e, const uint8_t *first, size_t n,
 		     struct arena *a, struct claim *ret, struct error *err)
 {
+	bool checkpoint = n >= 8 && !memcmp(first + 4, "ODTC", 4);
 	const char **names;
 
-	if (n < 8 || memcmp(first + 4, "ORTM", 4))
+	if (!checkpoint && (n < 8 || memcmp(first + 4, "ORTM", 4)))
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
+	names = arena_array(a, 2, sizeof *names);
+	ret->n = checkpoint && has_external_data(e->data) ? 2 : 1;
+	if (names && ret->n > 1)
+		names[1] = arena_printf(a, "%s.data", e->name);
+	if (!names || (ret->n > 1 && !names[1]))
 		return no_memory(err);
 	names[0] = e->name;
 	ret->names = names;
-	ret->n = 1;
 	ret->rank = RANK_FILE;
 	return 1;
 }
 
+static int ort_rules(const struct model *m, void (*found)(void *ctx, const char *sentence),
+		     void *ctx, struct error *err)
+{
+	struct range data = bundle_find(m->source, m->heads[0])->data;
+	char magic[4];
+	int r = range_read_all(data, 4, sizeof magic, magic, err);
+
+	if (r < 0 || !memcmp(magic, "ODTC", sizeof magic))
+		return r;
+	return ort_check(data, found, ctx, err);
+}
+
 const struct decoder ort_decoder = {
 	.name = "ort",
-	.summary = "ONNX Runtime's models: initializers of the graph and its subgraphs",
+	.summary = "ONNX Runtime's models, and checkpoints of its on-device training",
 	.files = "*.ort",
 	.safe = "a flatbuffer, walked as data",
 	.claim = ort_claim,
 	.decode = ort_decode,
+	.check = ort_rules,
 };
