@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX: random models by the onnx package, raw and typed fields, subgraphs, external data, and lone tensors, against
-numpy_helper. Without onnx: skipped."""
+"""ONNX: random models by the onnx package, raw and typed fields, subgraphs, functions, training graphs, Constants, external
+data; and lone tensors, sequences and maps of them; against numpy_helper. Without onnx: skipped."""
 import pathlib, random, sys, tempfile
 here = sys.path.pop(0)  # this file has the package's name
 try: import onnx
@@ -62,8 +62,32 @@ def wanted(t):
   return TYPES[t.data_type], tuple(t.dims), raw
 
 
+def random_constants(pick, folder):
+  """As random_model(), but all is Constants; those without dimensions are not to be shown."""
+  nodes, want = [], {}
+  for i in range(pick.randint(1, 12)):
+    name, way = f"{i} {random_name(pick)}", pick.randrange(4)
+    numbers = [pick.randrange(-2**63, 2**63) for _ in range(pick.randint(1, 9))]
+    floats = np.frombuffer(pick.randbytes(4 * pick.randint(1, 9)), "<i4").astype("<f4")
+    words = [pick.choice(WORDS) for _ in range(pick.randint(1, 9))]
+    if way == 0: t, value = N.from_array(np.array(numbers, "<i8"), name), {"value_ints": numbers}
+    elif way == 1: t, value = N.from_array(floats, name), {"value_floats": floats.tolist()}
+    elif way == 2: t, value = P(name=name, data_type=P.STRING, dims=[len(words)], string_data=words), {"value_strings": words}
+    else:
+      t = random_tensor_proto(pick, name)
+      value = {"value": P.FromString(t.SerializeToString())}
+    nodes.append(H.make_node("Constant", [], [name], **value))
+    if t.dims: want[name] = t
+  f = H.make_function("f", "F", [], ["z"], [H.make_node("Constant", [], ["last"], value_floats=[1.])], []) if pick.random() < 0.5 else None
+  if f: want["last"] = N.from_array(np.array([1], "<f4"), "last")
+  graph = H.make_graph(nodes + [H.make_node("ConstantOfShape", ["s"], ["filled"], value=N.from_array(np.array([2], "<f4")))], "g", [], [])
+  onnx.save_model(H.make_model(graph, functions=[f] if f else []), folder / "model.onnx")
+  return want
+
+
 def random_model(pick, folder):
   """Writes folder/model.onnx; {name: TensorProto} in the file's order."""
+  if pick.random() < 0.15: return random_constants(pick, folder)
   used = set()
   def tensors(n):
     names = [x for x in dict.fromkeys(random_name(pick) for _ in range(n)) if x not in used]
@@ -74,8 +98,15 @@ def random_model(pick, folder):
     inner.append(tensors(pick.randint(0, 3)))
     nodes.append(H.make_node("If", ["c"], [f"y{i}"], then_branch=H.make_graph([], f"then{i}", [], [], initializer=inner[-1])))
   own = tensors(pick.randint(1, 12))
-  want = {t.name: P.FromString(t.SerializeToString()) for t in sum(inner, []) + own}
+  training = [tensors(pick.randint(0, 2)) for _ in range(2)] if pick.random() < 0.3 else [[], []]
+  called = tensors(2) if pick.random() < 0.3 else []
+  order = sum(inner, []) + own + sum(training, []) + called
+  want = {t.name: P.FromString(t.SerializeToString()) for t in order}
   m = H.make_model(H.make_graph(nodes, "g", [], [], initializer=own))
+  if any(training):
+    info = m.training_info.add()
+    for graph, part in zip([info.initialization, info.algorithm], training): graph.CopyFrom(H.make_graph([], "t", [], [], initializer=part))
+  if called: m.functions.append(H.make_function("f", "F", [], ["z"], [H.make_node("If", ["c"], ["z"], then_branch=H.make_graph([], "f", [], [], initializer=called))], []))
   # files of no other model's: not the names of tensors' folders either
   way = pick.randrange(3)
   if way == 0: external_data_helper.convert_model_to_external_data(m, True, "data.bin", pick.choice([0, 64]))
@@ -83,6 +114,36 @@ def random_model(pick, folder):
     (folder / "parts").mkdir()
     for k, t in enumerate(x for x in m.graph.initializer if x.HasField("raw_data")): external_data_helper.set_external_data(t, f"parts/{k}.bin")
   onnx.save_model(m, folder / "model.onnx")
+  return want
+
+
+def random_lone(pick, path):
+  """Writes path: a tensor, or a sequence, an optional or a map of them. {name: TensorProto} in order."""
+  name, way = random_name(pick), pick.randrange(8)
+  def some(n): return [random_tensor_proto(pick, "") for _ in range(n)]
+  def sequence(tensors, name=""): return onnx.SequenceProto(name=name, elem_type=onnx.SequenceProto.TENSOR, tensor_values=tensors)
+  if way < 4:
+    value = random_tensor_proto(pick, name)
+    want = {name: value}
+  elif way == 4:
+    name = pick.choice(["", name])
+    tensors = some(pick.randint(1, 4))
+    value, want = sequence(tensors, name), {f"{name}.{i}".removeprefix("." if not name else ""): t for i, t in enumerate(tensors)}
+  elif way == 5:
+    lists = [some(pick.randint(1, 3)) for _ in range(pick.randint(1, 3))]
+    value = onnx.SequenceProto(name=name, elem_type=onnx.SequenceProto.SEQUENCE, sequence_values=[sequence(l) for l in lists])
+    want = {f"{name}.{i}.{k}": t for i, l in enumerate(lists) for k, t in enumerate(l)}
+  elif way == 6:
+    value = onnx.OptionalProto(name=name, elem_type=onnx.OptionalProto.TENSOR, tensor_value=some(1)[0])
+    want = {f"{name}.0": value.tensor_value}
+  else:
+    tensors = some(pick.randint(1, 4))
+    keys = list({pick.randrange(-2**63, 2**63) for _ in tensors}) if pick.random() < 0.5 else [f"{i}{pick.choice(PIECES)}" for i in range(len(tensors))]
+    value = onnx.MapProto(name=name, key_type=P.INT64 if isinstance(keys[0], int) else P.STRING, values=sequence(tensors))
+    if isinstance(keys[0], int): value.keys.extend(keys)
+    else: value.string_keys.extend(k.encode() for k in keys)
+    want = {f"{name}.{k}": t for k, t in zip(keys, tensors)}
+  path.write_bytes(value.SerializeToString())
   return want
 
 
@@ -106,19 +167,16 @@ def main():
   models, lone = {}, {}
   with tempfile.TemporaryDirectory() as d:
     d = pathlib.Path(d)
-    for seed in seeds(200):
+    for seed in seeds(400):
       pick = random.Random(seed)
       (d / str(seed)).mkdir()
-      if seed % 8: models[seed] = random_model(pick, d / str(seed))
-      else:
-        lone[seed] = random_tensor_proto(pick, random_name(pick))
-        while 0 in lone[seed].dims: lone[seed] = random_tensor_proto(pick, random_name(pick))
-        (d / str(seed) / "input_0.pb").write_bytes(lone[seed].SerializeToString())
+      if seed % 2: models[seed] = random_model(pick, d / str(seed))
+      else: lone[seed] = random_lone(pick, d / str(seed) / "input_0.pb")
     for n in "ab":  # so that no model is alone and at the root
       (d / n).mkdir()
       np.save(d / n / "other.npy", np.zeros(1))
     with mounted(d) as mnt:
-      for seed, want in {**models, **{s: {t.name: t} for s, t in lone.items()}}.items():
+      for seed, want in {**models, **lone}.items():
         try: check(want, mnt, mnt / str(seed), f"SEED={seed}")
         except Exception as e: failures.append(f"SEED={seed}: {type(e).__name__}: {e}")
     for seed in list(models)[:20]:  # a file alone: what is beside it is found
