@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "checkpoint-walk.h"
-#include "torch.h"
 #include "value-maker.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
@@ -181,8 +180,7 @@ int rest_of(struct rest *r, struct value *v, unsigned depth, struct value **ret,
 	e = look_at(r->look, v, depth, err);
 	if (e < 0)
 		return e;
-	/* What is inside of a tensor that is left as a call was not looked at. */
-	if (!(e & (MARK_TENSORS | MARK_OPTIMIZER)) && !torch_is_left(v)) {
+	if (!(e & (MARK_TENSORS | MARK_OPTIMIZER))) {
 		*ret = v;
 		return 0;
 	}

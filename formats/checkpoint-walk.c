@@ -344,6 +344,8 @@ int look_at(struct look *l, struct value *v, unsigned depth, struct error *err)
 	v->mark &= (uint8_t)~MARK_PATH;
 	if (found < 0)
 		return found;
+	if (torch_is_left(v)) /* what it is made of is not named, but left out of what holds it */
+		found |= MARK_TENSORS;
 	if (is_optimizer(v, &state, &groups))
 		found = (found & ~MARK_WEIGHTS) | MARK_OPTIMIZER;
 	v->mark |= (uint8_t)(MARK_KNOWN | found);

@@ -174,7 +174,8 @@ def good_new():
               "opt_d": torch.optim.SGD([ramp(2)], lr=0.5).state_dict()}, NEW / "two-optimizers.pt")
   torch.save({"net": net, "trainer": opt}, NEW / "optimizer-object.pt")
   torch.save({"coo": torch.eye(2).to_sparse(), "csr": torch.eye(2).to_sparse_csr(), "meta": torch.empty(2, 3, device="meta"),
-              "half": torch.zeros(2, dtype=torch.complex32), "dense": ramp(2)}, NEW / "left-out.pt")
+              "half": torch.zeros(2, dtype=torch.complex32), "dense": ramp(2),
+              "deep": {"er": [torch.eye(1).to_sparse(), 7]}}, NEW / "left-out.pt")
   torch.save({"typed": ramp(3).storage(), "untyped": ramp(2).untyped_storage(), "view": ramp(2)}, NEW / "storages.pt")
   torch.save({"numpy": np.arange(6, dtype=">i2").reshape(2, 3), "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
               "object": np.array([None, 1], dtype=object), "scalar": np.float64(0.5), "t": ramp(2)}, NEW / "numpy.pt")
