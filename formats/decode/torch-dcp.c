@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "../build.h"
+#include "../checkpoint.h"
 #include "../checkpoint-walk.h"
 #include "../dtype.h"
 #include "../pickle.h"
@@ -284,11 +285,45 @@ static int add_tensor(struct dcp *d, const char *name, const struct value *v, st
 
 /* ---- the rest ---- */
 
+/* Tensors in an object that is no mapping or list (DCP looks into those itself), a
+ * tuple say: named by their keys and indices, as in other pickled checkpoints. */
+static int add_parts(struct dcp *d, const char *name, const struct torch_graph *g,
+		     struct value **ret_rest, struct error *err)
+{
+	struct model parts = { .arena = d->s.a };
+	struct value *map = value_map(d->s.a, 0);
+	size_t cap = 0, left = 0;
+	int r = map && value_set(d->s.a, map, &cap, name, g->root) == 0 ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = within(checkpoint_flatten_whole(&parts, map, g->tensors, g->n, err), err,
+			   d->path);
+	else
+		(void)fail(err, ENOMEM, "%s: no memory", d->path);
+	for (size_t i = 0; i < parts.n && r == 0; i++) {
+		struct tensor *t = parts.tensors[i].optimizer ? NULL : build_tensor(&d->s, err);
+
+		left += parts.tensors[i].optimizer != 0;
+		if (!t && !parts.tensors[i].optimizer)
+			return -ENOMEM;
+		if (!t)
+			continue;
+		*t = parts.tensors[i];
+		t->storage = 0;
+	}
+	if (r == 0 && left && build_note(&d->s, "'%s' has an optimizer in it, whose %zu tensors are not "
+					 "shown", name, left) < 0)
+		return fail(err, ENOMEM, "%s: no memory", d->path);
+	*ret_rest = parts.metadata ? value_get(parts.metadata, name) : NULL;
+	return r;
+}
+
 /* A blob is any object, by torch.save(): metadata. */
 static int add_blob(struct dcp *d, const char *name, struct error *err)
 {
 	_cleanup_torch_graph_ struct torch_graph g = { 0 };
 	const struct value *info = find_place(d, name, NULL, 0);
+	struct value *rest;
 	struct range data;
 	const char *path;
 	int r;
@@ -303,10 +338,14 @@ static int add_blob(struct dcp *d, const char *name, struct error *err)
 	r = torch_data_load(d->s.a, d->b->arena, data, path, TORCH_SAVE, &g, err);
 	if (r < 0)
 		return r;
-	if (g.n)
-		return build_note(&d->s, "'%s' is an object with %zu tensors in it, and not shown", name,
-				  g.n);
-	r = value_set(d->s.a, d->metadata, &d->cap_metadata, name, g.root);
+	for (size_t i = 0; i < g.n_notes && r == 0; i++)
+		r = build_note(&d->s, "%s", g.notes[i]);
+	rest = g.root;
+	if (r == 0 && g.n)
+		r = add_parts(d, name, &g, &rest, err);
+	if (r < 0 || !rest)
+		return r;
+	r = value_set(d->s.a, d->metadata, &d->cap_metadata, name, rest);
 	return r < 0 ? fail(err, ENOMEM, "%s: no memory", d->path) : 0;
 }
 

@@ -45,6 +45,9 @@ def infos(m, name): return [v for k, v in m.storage_data.items() if k.fqn == nam
 def main():
   HERE.mkdir(exist_ok=True)
   two_ranks(HERE / "two-ranks")
+  shutil.rmtree(HERE / "objects", ignore_errors=True)
+  dcp.save({"pair": (torch.arange(2.), {"deep": torch.ones(1), "n": 5}), "weight": torch.arange(3.), "sparse": (torch.eye(2).to_sparse(),)},
+           checkpoint_id=HERE / "objects", no_dist=True)
   rows = lambda m: m.state_dict_metadata["model.rows"]
   def no_place(m, d): [m.storage_data.pop(k) for k in list(m.storage_data) if k.fqn == "model.rows" and k.offset[0]]
   def overlap(m, d): infos(m, "model.rows")[1].__dict__.update(infos(m, "model.rows")[0].__dict__); c = rows(m).chunks; c[1] = c[0]
