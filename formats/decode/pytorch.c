@@ -96,6 +96,14 @@ static int pytorch_claim(const struct bundle *b, const struct entry *e, const ui
 	return 1;
 }
 
+static int pytorch_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			 void *ctx, struct error *err)
+{
+	const struct torch_found f = { found, ctx };
+
+	return torch_zip_check(m, TORCH_SAVE, &f, err);
+}
+
 const struct decoder pytorch_decoder = {
 	.name = "pytorch",
 	.summary = "PyTorch checkpoints (torch.save), and Hugging Face's .bin",
@@ -104,4 +112,5 @@ const struct decoder pytorch_decoder = {
 	.archive = "zip",
 	.claim = pytorch_claim,
 	.decode = torch_model,
+	.check = pytorch_check,
 };

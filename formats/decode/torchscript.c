@@ -221,6 +221,23 @@ static int torchscript_claim(const struct bundle *b, const struct entry *e, cons
 	return ours ? pickled_claim(b, e, a, ret, err) : 0;
 }
 
+static int torchscript_check(const struct model *m,
+			     void (*found)(void *ctx, const char *sentence), void *ctx,
+			     struct error *err)
+{
+	const struct torch_found f = { found, ctx };
+	struct script c = { .b = m->source, .e = bundle_find(m->source, m->heads[0]) };
+	_cleanup_build_ struct build s = { .a = arena_new() };
+	int r;
+
+	c.s = &s;
+	c.path = m->heads[0];
+	if (!s.a)
+		return fail(err, ENOMEM, "%s: no memory", c.path);
+	r = open_script(&c, err);
+	return r < 0 || c.old ? r : torch_zip_check(m, TORCH_SCRIPT, &f, err);
+}
+
 const struct decoder torchscript_decoder = {
 	.name = "torchscript",
 	.summary = "TorchScript (torch.jit.save), and the lite interpreter's .ptl",
@@ -229,4 +246,5 @@ const struct decoder torchscript_decoder = {
 	.archive = "zip",
 	.claim = torchscript_claim,
 	.decode = torchscript_decode,
+	.check = torchscript_check,
 };

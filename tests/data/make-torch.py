@@ -211,6 +211,12 @@ def good_made_new():
   shared = b"\x80\x02}q\0(X\1\0\0\0a" + dump(tensor(s, 0, (6,), (1,))) + b"q\1X\1\0\0\0bh\1X\1\0\0\0c}(X\1\0\0\0a" + \
       dump(tensor(s, 0, (2,), (1,))) + b"K\1h\1X\1\0\0\x001h\1uu."
   zipped(NEW / "equal-names.pt", shared, data)
+  t = tensor(storage("0", 6), 0, (2, 3), (3, 1))
+  zipped(NEW / "check-long.pt", {"a": t}, {"0": six + b"more"})
+  zipped(NEW / "check-no-version.pt", {"a": t}, data, version=None)
+  zipped(NEW / "check-second-pickle.pt", pickled({"a": t}) + pickled(Call("os", "system", "true")), data)
+  zipped(NEW / "check-outside.pt", {"a": t}, data)
+  with zipfile.ZipFile(NEW / "check-outside.pt", "a") as z: z.writestr(zipfile.ZipInfo("other/data/0"), six)
   objects()
   hf_folders()
 
