@@ -10,6 +10,7 @@
  *     __0_0.distcp     of each rank; each chunk in it is a whole file of torch.save()
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -437,6 +438,113 @@ static int torch_dcp_decode(const struct bundle *b, const struct claim *c, struc
 	return r;
 }
 
+/* ---- modelfs check ---- */
+
+struct piece { /* what storage_data says */
+	const char *name, *path;
+	uint64_t offset, length;
+};
+
+static int by_piece(const void *a, const void *b)
+{
+	const struct piece *p = a, *q = b;
+	int order = strcmp(p->path, q->path);
+
+	return order ? order : (p->offset > q->offset) - (p->offset < q->offset);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct piece *p = b;
+
+	return strcmp(a, p->path);
+}
+
+/* The pieces, in the order of their files; decode() has checked their fields. */
+static struct piece *pieces_of(struct arena *a, const struct value *storage)
+{
+	struct piece *list = arena_array(a, storage->n + 1u, sizeof *list);
+
+	for (uint32_t i = 0; list && i < storage->n; i++) {
+		const struct value *name = field(storage->items[2 * (size_t)i], "fqn");
+		const struct value *info = storage->items[2 * (size_t)i + 1];
+		const struct value *path = field(info, "relative_path");
+		int64_t offset = 0, length = 0;
+
+		(void)(value_to_int(field(info, "offset"), &offset) &&
+		       value_to_int(field(info, "length"), &length));
+		list[i] = (struct piece){
+			.name = name && name->kind == VALUE_STRING ? name->s : "",
+			.path = path && path->kind == VALUE_STRING ? path->s : "",
+			.offset = (uint64_t)offset, .length = (uint64_t)length,
+		};
+	}
+	if (list)
+		qsort(list, storage->n, sizeof *list, by_piece);
+	return list;
+}
+
+/* Pieces of tensors that are not there, and pieces in each other. */
+static int check_pieces(const struct piece *list, size_t n, const struct value *map,
+			void (*found)(void *ctx, const char *sentence), void *ctx)
+{
+	struct value_table names = { 0 };
+	char text[700];
+	int r = 0;
+
+	for (uint32_t i = 0; i < map->n && r == 0; i++)
+		r = value_table_put(&names, place_hash(map->items[2 * (size_t)i]->s, NULL, 0),
+				    (void *)map);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct piece *p = &list[i], *q = &list[i + 1];
+
+		if (!value_table_get(&names, place_hash(p->name, NULL, 0))) {
+			(void)snprintf(text, sizeof text, "storage_data has a place of '%.200s', which "
+				       "is no tensor or object of the checkpoint", p->name);
+			found(ctx, text);
+		}
+		if (i + 1 < n && !strcmp(p->path, q->path) && q->offset - p->offset < p->length) {
+			(void)snprintf(text, sizeof text, "'%.200s' and '%.200s' overlap in the file '%.200s'",
+				       p->name, q->name, p->path);
+			found(ctx, text);
+		}
+	}
+	value_table_release(&names);
+	return r;
+}
+
+static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			   void *ctx, struct error *err)
+{
+	const struct entry *e = bundle_find(m->source, m->heads[0]);
+	size_t folder = strlen(m->heads[0]) - strlen(".metadata");
+	_cleanup_arena_ struct arena *a = arena_new();
+	const struct value *storage;
+	struct piece *list;
+	struct pickle p;
+	char text[700];
+	int r = a ? pickle_load(a, e->data, 0, e->name, NULL, &p, err) : -ENOMEM;
+
+	storage = r == 0 ? field(p.root, "storage_data") : NULL;
+	list = storage ? pieces_of(a, storage) : NULL;
+	if (!list || check_pieces(list, storage->n, field(p.root, "state_dict_metadata"), found, ctx) < 0)
+		return r < 0 && a ? r : fail(err, ENOMEM, "%s: no memory to check it", m->heads[0]);
+	for (size_t i = 1; i < m->n_heads; i++) {
+		const struct entry *shard = bundle_find(m->source, m->heads[i]);
+
+		/* A rank that has nothing leaves an empty file. */
+		if (!shard || !shard->data.size ||
+		    bsearch(m->heads[i] + folder, list, storage->n, sizeof *list, by_path))
+			continue;
+		(void)snprintf(text, sizeof text, "nothing of the checkpoint is in the file '%.200s'",
+			       m->heads[i]);
+		found(ctx, text);
+	}
+	return 0;
+}
+
+/* ---- recognising ---- */
+
 static bool is_shard(const char *name)
 {
 	size_t n = strlen(name);
@@ -506,5 +614,6 @@ const struct decoder torch_dcp_decoder = {
 	.safe = "the pickles are decoded as data, nothing in them is run",
 	.claim = torch_dcp_claim,
 	.decode = torch_dcp_decode,
+	.check = torch_dcp_check,
 	.whole = torch_dcp_whole,
 };

@@ -51,6 +51,9 @@ def main():
   rows = lambda m: m.state_dict_metadata["model.rows"]
   def no_place(m, d): [m.storage_data.pop(k) for k in list(m.storage_data) if k.fqn == "model.rows" and k.offset[0]]
   def overlap(m, d): infos(m, "model.rows")[1].__dict__.update(infos(m, "model.rows")[0].__dict__); c = rows(m).chunks; c[1] = c[0]
+  changed("check-extra-file", lambda m, d: shutil.copy(d / "__1_0.distcp", d / "__2_0.distcp"))
+  changed("check-unknown", lambda m, d: m.state_dict_metadata.pop("step"))
+  changed("check-overlap", lambda m, d: infos(m, "step")[0].__dict__.update(infos(m, "names")[0].__dict__))
   changed("bad-chunk-missing", lambda m, d: rows(m).chunks.pop())
   changed("bad-no-place", no_place)
   changed("bad-overlap", overlap)
