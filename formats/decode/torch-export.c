@@ -20,6 +20,9 @@
  *     NAME/data/weights/MODEL.pt           for a while, a state dict by torch.save()
  *     NAME/byteorder
  */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +33,7 @@
 #include "../../cache/cleanup.h"
 #include "../../cache/zip.h"
 
-enum { JSON_MOST = 64 << 20, DIMS = 64 };
+enum { JSON_MOST = 64 << 20, DIMS = 64, SCHEMA_MOST = 8 };
 
 struct export {
 	struct build s;
@@ -426,6 +429,103 @@ static int torch_export_decode(const struct bundle *b, const struct claim *c, st
 	return r;
 }
 
+/* ---- modelfs check ---- */
+
+struct breach {
+	void (*found)(void *ctx, const char *sentence);
+	void *ctx;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void breach(const struct breach *b, const char *format, ...)
+{
+	char text[700];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	b->found(b->ctx, text);
+}
+
+/* The text of a small record, "" if there is none. */
+static int small_text(struct export *x, const char *name, char *buf, size_t size, struct error *err)
+{
+	const struct entry *e = record_of(x, "", name);
+	size_t n = 0;
+	int r = e ? range_read(e->data, 0, size - 1, buf, &n, err) : 0;
+
+	buf[n] = 0;
+	return within(r, err, x->path);
+}
+
+/* torch.export.load() takes one version of the graph only, and 0.0. */
+static int check_schema(struct export *x, const struct entry *e, const struct breach *b,
+			struct error *err)
+{
+	struct value *json;
+	const struct value *version;
+	int64_t major = -1;
+	int r = read_json(x, e, &json, err);
+
+	if (r < 0)
+		return r;
+	version = value_get(json, "schema_version");
+	if (version && version->kind == VALUE_MAP)
+		version = value_get(version, "major");
+	if (!version || !value_to_int(version, &major) || major < 0)
+		breach(b, "%s says no schema_version: torch.export.load() refuses it", e->name);
+	else if (major > SCHEMA_MOST)
+		breach(b, "%s is of schema version %" PRId64 ", up to %d is known", e->name, major,
+		       SCHEMA_MOST);
+	return 0;
+}
+
+static int check_all(struct export *x, const struct breach *b, struct error *err)
+{
+	const char *folder = x->old ? "serialized_exported_program.json" : "models/";
+	const char *full = arena_printf(x->s.a, "%.*s%s", (int)x->n_prefix, x->prefix, folder);
+	size_t n = x->old, first;
+	char text[32];
+	int r = 0;
+
+	if (!full)
+		return no_memory(x, err);
+	if (x->old)
+		first = (size_t)(bundle_find(x->zip, full) - x->zip->entries);
+	else
+		first = bundle_prefix(x->zip, full, &n);
+	for (size_t i = first; i < first + n && r == 0; i++)
+		if (strstr(x->zip->entries[i].name, ".json"))
+			r = check_schema(x, &x->zip->entries[i], b, err);
+	if (r < 0 || x->old)
+		return r;
+	r = small_text(x, "archive_format", text, sizeof text, err);
+	if (r == 0 && strcmp(text, "pt2") != 0)
+		breach(b, "its archive_format is '%s', not pt2", text);
+	if (r == 0)
+		r = small_text(x, "archive_version", text, sizeof text, err);
+	if (r == 0 && strcmp(text, "") != 0 && strcmp(text, "0") != 0)
+		breach(b, "its archive_version is '%s', 0 is known", text);
+	return r;
+}
+
+static int torch_export_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			      void *ctx, struct error *err)
+{
+	struct export x = { .b = m->source, .e = bundle_find(m->source, m->heads[0]),
+			    .path = m->heads[0] };
+	const struct breach b = { found, ctx };
+	int r;
+
+	x.s.a = arena_new();
+	r = x.s.a ? open_export(&x, err) : no_memory(&x, err);
+	if (r == 0)
+		r = check_all(&x, &b, err);
+	build_drop(&x.s);
+	return r;
+}
+
 static int torch_export_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			      size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
@@ -452,4 +552,5 @@ const struct decoder torch_export_decoder = {
 	.archive = "zip",
 	.claim = torch_export_claim,
 	.decode = torch_export_decode,
+	.check = torch_export_check,
 };

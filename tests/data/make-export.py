@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 HERE = pathlib.Path(__file__).parent / "torch-export"
+GRAPH = '{"schema_version": {"major": 8, "minor": 1}}'  # all that is kept of it
 FIXED = (1980, 1, 1, 0, 0, 0)
 
 
@@ -59,14 +60,17 @@ def main():
   net = filled(Net())
   program = torch.export.export(net, (torch.ones(4, 3),))
   torch.export.save(program, HERE / "new.pt2", extra_files={"classes.txt": "a\nb\n"})
-  rewrite(HERE / "new.pt2", HERE / "small", lambda n, d: b"{}" if "/models/" in n else None if "sample_inputs" in n else d)
+  rewrite(HERE / "new.pt2", HERE / "small", lambda n, d: GRAPH.encode() if "/models/" in n else None if "sample_inputs" in n else d)
   (HERE / "small").rename(HERE / "new.pt2")
   state = saved(dict(net.state_dict()))
-  zipped("old.pt2", {"serialized_exported_program.json": "{}", "serialized_state_dict.pt": state, "serialized_constants.pt": saved({"mask": net.mask}),
+  zipped("old.pt2", {"serialized_exported_program.json": GRAPH, "serialized_state_dict.pt": state, "serialized_constants.pt": saved({"mask": net.mask}),
                      "serialized_example_inputs.pt": saved(()), "version": "5.1"})
-  zipped("first.pt2", {"serialized_exported_program.json": "{}", "serialized_state_dict.json": state, "version": "1"})
-  zipped("state-dicts.pt2", {"m/archive_format": "pt2", "m/models/a.json": "{}", "m/models/b.json": "{}", "m/data/weights/a.pt": state,
+  zipped("first.pt2", {"serialized_exported_program.json": '{"schema_version": 1}', "serialized_state_dict.json": state, "version": "1"})
+  zipped("state-dicts.pt2", {"m/archive_format": "pt2", "m/models/a.json": GRAPH, "m/models/b.json": GRAPH, "m/data/weights/a.pt": state,
                              "m/data/weights/b.pt": saved({"w": torch.ones(2)}), "m/data/constants/a.pt": saved({})})
+  rewrite(HERE / "new.pt2", HERE / "check-schema.pt2", lambda n, d: b'{"schema_version": {"major": 9}}' if "/models/" in n else d)
+  rewrite(HERE / "new.pt2", HERE / "check-no-schema.pt2", lambda n, d: b"{}" if "/models/" in n else d)
+  rewrite(HERE / "new.pt2", HERE / "check-archive.pt2", lambda n, d: b"pt3" if n.endswith("/archive_format") else b"1" if n.endswith("/archive_version") else d)
   first = lambda c: c["fc.weight"]
   pickled = lambda c: c.update({"low": dict(c["low"], use_pickle=True)})
   config("bad-use-pickle.pt2", pickled)
