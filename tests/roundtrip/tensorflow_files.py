@@ -4,13 +4,15 @@
 
 Checkpoints of both versions (in shards, in slices, as objects), SavedModels,
 frozen graphs; TensorFlow.js by its specification. Random names, dtypes, shapes.
-SEED=n COUNT=n as in lib.py; ONLY=checkpoint,... chooses the kinds.
+All models of a kind lie in one folder under one mount; some are mounted again by
+a part of theirs. SEED=n COUNT=n as in lib.py; ONLY=checkpoint,... chooses the kinds.
 """
 import os, random, sys, tempfile
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", CUDA_VISIBLE_DEVICES="")
 import ml_dtypes
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from lib import *
 
 M = ml_dtypes
@@ -60,13 +62,21 @@ def text_of(a):
   return [text_of(x) if isinstance(x, np.ndarray) else one(x) for x in a] if a.size else []
 
 
-def same(want, mnt, where, kind="tensors", format=None):
-  """want: {name: array} against tensors.json and tensors/ (or optimizer/state/)."""
-  doc = json.loads((mnt / "tensors.json").read_text())
-  if format and doc["format"] != format: failures.append(f"{where}: format {doc['format']}")
+class Model:
+  """What a mount of a folder must show."""
+  def __init__(self, format, tensors, optimizer=(), signatures=None, others=(), file=None, parts=()):
+    self.format, self.tensors, self.optimizer, self.signatures = format, tensors, dict(optimizer), signatures
+    self.others = list(others)  # in models/
+    self.file = file            # the model is models/FILE, not the folder's
+    self.parts = list(parts)    # what stands for the whole
+
+
+def same_list(want, mnt, root, where, kind):
+  """want: {name: array} against tensors.json and tensors/ (or optimizer/state/) of the tree at root."""
+  doc = json.loads((root / "tensors.json").read_text())
   listing = {t["name"]: t for t in doc.get(kind, [])}
   if set(listing) != set(want): failures.append(f"{where}: {kind}: missing {sorted(set(want) - set(listing))[:3]}, extra {sorted(set(listing) - set(want))[:3]}")
-  folder = mnt / ("tensors" if kind == "tensors" else "optimizer/state")
+  folder = root / ("tensors" if kind == "tensors" else "optimizer/state")
   for name in set(want) & set(listing):
     a, t = want[name], listing[name]
     path = folder / t["path"]
@@ -81,6 +91,17 @@ def same(want, mnt, where, kind="tensors", format=None):
         with open(mnt / t["file"], "rb") as f:
           f.seek(t["offset"])
           if f.read(t["nbytes"]) != raw: failures.append(f"{where}: {name!r}: is not at {t['offset']} of {t['file']}")
+  return doc["format"]
+
+
+def same(model, mnt, root, where):
+  if same_list(model.tensors, mnt, root, where, "tensors") != model.format: failures.append(f"{where}: is not {model.format}")
+  same_list(model.optimizer, mnt, root, where, "optimizer")
+  others = sorted(p.name for p in (root / "models").iterdir()) if (root / "models").exists() else []
+  if others != sorted(model.others): failures.append(f"{where}: models/ has {others}, want {model.others}")
+  if model.signatures is not None:
+    got = json.loads((root / "signatures.json").read_text()) if (root / "signatures.json").exists() else {}
+    if got != model.signatures: failures.append(f"{where}: signatures {got}, want {model.signatures}")
 
 
 def cuts(pick, n):
@@ -112,7 +133,7 @@ def save_lists(pick, state, sliced):
   return names, specs, data
 
 
-def checkpoint(pick, d, where):
+def checkpoint(pick, d):
   """Version 2: flat names, slices, several shards."""
   state = {}
   for _ in range(pick.randint(1, 12)): state[name_of(pick)] = strings(pick) if pick.random() < 0.15 else array(pick)
@@ -129,31 +150,27 @@ def checkpoint(pick, d, where):
     tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=prefix, delete_old_dirs=False)
     for p in d.glob("part-*"): p.unlink()
   else: tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=specs, tensors=data)
-  source = pick.choice([d, f"{prefix}.index", sorted(d.glob("*.data-*"))[0]])
-  check = subprocess.run([MODELFS, "check", source], capture_output=True, text=True)
-  if check.returncode: failures.append(f"{where}: check: {check.stdout}{check.stderr}")
-  with mounted(source) as mnt: same(state, mnt, where, format="tf-checkpoint")
+  return Model("tf-checkpoint", state, parts=[f"{prefix}.index", sorted(d.glob("*.data-*"))[0]])
 
 
-def checkpoint1(pick, d, where):
+def checkpoint1(pick, d):
   """Version 1: one table, or several."""
   state = {}
   for _ in range(pick.randint(1, 10)): state[name_of(pick)] = strings(pick) if pick.random() < 0.1 else array(pick, pick.choice(OLD))
   if pick.random() < 0.1: state["large"] = array(pick, pick.choice(["F32", "I32", "I64"]), (300, 1000))
   names, specs, data = save_lists(pick, state, True)
-  shards = pick.choice([1, 1, 3])
+  shards = min(pick.choice([1, 1, 3]), len(names))
   for i in range(shards):
     which = [k for k in range(len(names)) if k % shards == i]
     file = d / ("model.ckpt" if shards == 1 else f"model.ckpt-{i:05}-of-{shards:05}")
-    if not which: return
     tf.raw_ops.SaveSlices(filename=str(file), tensor_names=[names[k] for k in which], shapes_and_slices=[specs[k] for k in which], data=[data[k] for k in which])
-  with mounted(d) as mnt: same(state, mnt, where, format="tf-checkpoint")
+  return Model("tf-checkpoint", state, parts=[sorted(d.iterdir())[-1]])
 
 
 class Node(tf.Module): pass
 
 
-def objects(pick, d, where):
+def objects(pick, d):
   """tf.train.Checkpoint: object graphs, an optimizer, the state file."""
   model, state = Node(), {}
   for i in range(pick.randint(1, 6)):
@@ -178,18 +195,18 @@ def objects(pick, d, where):
   roots = {"model": model, "optimizer": optimizer}
   if shared: roots["zlast"] = optimizer  # reached another way: the model's, under the name it is saved by
   kept = tf.train.Checkpoint(**roots)
+  options = None
+  plain = [a for a in [*state.values(), *slots.values()] if a.size and a.dtype not in (M.int4, M.uint4)]
+  if len(plain) == len(state) + len(slots) and pick.random() < 0.6:  # the policy drops what is empty and cannot cut integers of 4 bits
+    options = tf.train.CheckpointOptions(experimental_sharding_callback=tf.train.experimental.MaxShardSizePolicy(max_shard_size=2000))
   manager = tf.train.CheckpointManager(kept, str(d), max_to_keep=3)
-  for _ in range(pick.randint(1, 3)): manager.save()
+  for _ in range(pick.randint(1, 3)): manager.save(options=options)
   state["save_counter"] = np.int64(kept.save_counter.numpy()).reshape(())
-  with mounted(d) as mnt:
-    same(state, mnt, where, format="tf-checkpoint")
-    same(slots, mnt, where, kind="optimizer") if slots else None
-    others = sorted(p.name for p in (mnt / "models").iterdir()) if (mnt / "models").exists() else []
-    want = sorted(pathlib.Path(p).name + ".index" for p in manager.checkpoints[:-1])
-    if others != want: failures.append(f"{where}: models/ has {others}, want {want}")
+  return Model("tf-checkpoint", state, slots, others=[pathlib.Path(p).name + ".index" for p in manager.checkpoints[:-1]], parts=[d])
 
 
-def savedmodel(pick, d, where):
+def savedmodel(pick, d):
+  """By tf.saved_model.save()."""
   m, state = Node(), {}
   for i in range(pick.randint(0, 5)):
     a = array(pick)
@@ -198,16 +215,54 @@ def savedmodel(pick, d, where):
   m.w = tf.Variable(array(pick, "F32", (4, 3)))
   state["w"] = m.w.numpy()
   rank = pick.choice([[None, 4], [2, 4], None])  # unknown dimensions, none, an unknown number
-  f = tf.function(lambda x: {"y": tf.matmul(tf.reshape(x, [-1, 4]), m.w), "n": tf.shape(x)})
+  f = tf.function(lambda x: {"y": tf.matmul(tf.reshape(x, [-1, 4]), m.w), "n": tf.reduce_max(x) > 0})
   tf.saved_model.save(m, str(d), signatures=f.get_concrete_function(tf.TensorSpec(rank, tf.float32, name="x")))
-  with mounted(pick.choice([d, d / "saved_model.pb"])) as mnt:
-    same(state, mnt, where, format="tf-savedmodel")
-    got = json.loads((mnt / "signatures.json").read_text()).get("serving_default")
-    shape = None if rank is None else [-1 if x is None else x for x in rank]
-    if got["inputs"] != {"x": {"dtype": "F32", "shape": shape}} or got["outputs"]["y"] != {"dtype": "F32", "shape": [rank[0] or -1, 3] if rank else [-1, 3]} or got["outputs"]["n"]["dtype"] != "I32": failures.append(f"{where}: signatures {got}")
+  shape = None if rank is None else [-1 if x is None else x for x in rank]
+  signature = {"inputs": {"x": {"dtype": "F32", "shape": shape}}, "outputs": {
+    "y": {"dtype": "F32", "shape": [rank[0] or -1, 3] if rank else [-1, 3]}, "n": {"dtype": "BOOL", "shape": []}}}
+  return Model("tf-savedmodel", state, signatures={"serving_default": signature}, parts=[d / "saved_model.pb"])
 
 
-def graphdef(pick, d, where):
+def random_side(pick, side):
+  """Fill the map of a SignatureDef's inputs or outputs; returns what signatures.json has of it."""
+  out = {}
+  for i in range(pick.randint(0, 3)):
+    name, kind = f"{pick.choice(WORDS)}_{i}", pick.choice(list(DT))
+    dims = pick.choice([None, [], [-1], [3, -1, 0]])
+    side[name].name, side[name].dtype = f"{name}:0", tf.as_dtype(DT[kind]).as_datatype_enum
+    if dims is None: side[name].tensor_shape.unknown_rank = True
+    else: side[name].tensor_shape.CopyFrom(tf.TensorShape([None if n < 0 else n for n in dims]).as_proto())
+    out[name] = {"dtype": kind, "shape": dims}
+  return out
+
+
+def savedproto(pick, d):
+  """The same put together by its protobufs: several meta graphs and signatures, names of TensorFlow 1 or objects."""
+  saved, want = saved_model_pb2.SavedModel(saved_model_schema_version=1), {}
+  tags = pick.choice([[["serve"]], [["train"], ["serve", "gpu"]], [["eval"]]])
+  for t in tags:
+    meta = saved.meta_graphs.add()
+    meta.meta_info_def.tags.extend(t)
+    shown = t[0] == "serve" or len(tags) == 1
+    for i in range(pick.randint(0, 3)):
+      key, made = f"sig{i}", meta.signature_def[f"sig{i}"]
+      both = {"inputs": random_side(pick, made.inputs), "outputs": random_side(pick, made.outputs)}
+      if shown: want[key] = both
+  (d / "saved_model.pb").write_bytes(saved.SerializeToString())
+  state, slots, kind = {}, {}, pick.randrange(5)
+  if kind: (d / "variables").mkdir()
+  if kind > 2:
+    for _ in range(pick.randint(1, 6)): state[name_of(pick)] = strings(pick) if pick.random() < 0.1 else array(pick)
+    names, specs, data = save_lists(pick, state, True)
+    tf.raw_ops.SaveV2(prefix=str(d / "variables/variables"), tensor_names=names, shape_and_slices=specs, tensors=data)
+  elif kind:
+    state, slots = {f"v{i}": array(pick) for i in range(pick.randint(0, 4))}, {f"m{i}": array(pick) for i in range(pick.randint(0, 2))}
+    kept = tf.train.Checkpoint(optimizer=tf.train.Checkpoint(**{k: tf.Variable(v) for k, v in slots.items()}), **{k: tf.Variable(v) for k, v in state.items()})
+    kept.write(str(d / "variables/variables"))
+  return Model("tf-savedmodel", state, slots, signatures=want, parts=[d / "saved_model.pb"])
+
+
+def graphdef(pick, d):
   """Constants by tensor_content and by typed values, some cut short as grappler does."""
   g, state = graph_pb2.GraphDef(), {}
   g.versions.producer = 1
@@ -226,7 +281,7 @@ def graphdef(pick, d, where):
     state[name] = a
   g.node.add(name="x", op="Placeholder")
   (d / "frozen.pb").write_bytes(g.SerializeToString())
-  with mounted(d / "frozen.pb") as mnt: same(state, mnt, where, format="tf-graphdef")
+  return Model("tf-graphdef", state, parts=[d / "frozen.pb"])
 
 
 def typed(pick, a):
@@ -257,7 +312,7 @@ def typed(pick, a):
   return proto, flat.reshape(a.shape)
 
 
-def tfjs(pick, d, where):
+def tfjs(pick, d):
   manifest, state = [], {}
   for g in range(pick.randint(1, 3)):
     weights, blob = [], b""
@@ -289,23 +344,46 @@ def tfjs(pick, d, where):
     for p, a, b in zip(paths, [0, *at], [*at, len(blob)]): (d / p).write_bytes(blob[a:b])
     manifest.append({"paths": paths, "weights": weights})
   (d / "model.json").write_text(json.dumps({"format": "layers-model", "modelTopology": {"class_name": "Sequential", "config": {}}, "weightsManifest": manifest}))
-  with mounted(pick.choice([d, d / "model.json"])) as mnt: same(state, mnt, where, format="tfjs")
+  return Model("tfjs", state, parts=[d / "model.json"])
 
 
-KINDS = [checkpoint, checkpoint1, objects, savedmodel, graphdef, tfjs]
+# Each format 200 times; what the library itself saves takes long.
+KINDS = {checkpoint: 90, checkpoint1: 60, objects: 60, savedmodel: 40, savedproto: 160, graphdef: 200, tfjs: 200}
+
+
+def attempt(where, f, *args):
+  try: return f(*args)
+  except Exception as e: failures.append(f"{where}: {type(e).__name__}: {e}")
+
+
+def tree(mnt, seed):
+  """Where one folder only has a model, it is at the root."""
+  return mnt / str(seed) if (mnt / str(seed) / "tensors.json").exists() else mnt
+
+
+def one_kind(kind, numbers, top):
+  models = {}
+  for seed in numbers:
+    d = top / str(seed)
+    d.mkdir()
+    models[seed] = attempt(f"{kind.__name__} SEED={seed}", kind, random.Random(f"{kind.__name__} {seed}"), d)
+  models = {seed: m for seed, m in models.items() if m}
+  check = subprocess.run([MODELFS, "check", top], capture_output=True, text=True)
+  if check.returncode: failures.append(f"{kind.__name__}: check: {check.stdout[:1000]}{check.stderr}")
+  with mounted(top) as mnt:
+    for seed, m in models.items(): attempt(f"{kind.__name__} SEED={seed}", same, m, mnt, tree(mnt, seed), f"{kind.__name__} SEED={seed}")
+  for seed in list(models)[::8]:
+    where = f"{kind.__name__} SEED={seed}, by a part"
+    with mounted(random.Random(seed).choice(models[seed].parts)) as mnt: attempt(where, same, models[seed], mnt, mnt, where)
+  return len(models)
 
 
 def main():
   count = 0
   only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-  for kind in KINDS:
+  for kind, default in KINDS.items():
     if only and kind.__name__ not in only: continue
-    for seed in seeds(40 if kind is not savedmodel else 12):
-      where = f"{kind.__name__} SEED={seed}"
-      with tempfile.TemporaryDirectory() as d:
-        try: kind(random.Random(f"{kind.__name__} {seed}"), pathlib.Path(d), where)
-        except Exception as e: failures.append(f"{where}: {type(e).__name__}: {e}")
-      count += 1
+    with tempfile.TemporaryDirectory() as d: count += one_kind(kind, seeds(default), pathlib.Path(d))
   report(count)
 
 
