@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "numpy.h"
 #include "torch.h"
 #include "../cache/cleanup.h"
 #include "../cache/error.h"
@@ -121,6 +122,16 @@ static bool is_convolution(const struct record *r)
 	       strncmp(value_name(r->callable), "Conv", 4) == 0;
 }
 
+/* NumPy's arrays of objects have elements, masked arrays two tensors and more. */
+static bool array_children(const struct value *v, struct children *c)
+{
+	const struct value *list = numpy_objects(v, &c->shape);
+
+	c->masked = !list && numpy_is_masked(v);
+	add_part(c, c->masked ? v->record->state : list);
+	return list || c->masked;
+}
+
 static void object_children(const struct value *v, struct children *c)
 {
 	const struct record *r = v->record;
@@ -154,7 +165,7 @@ void children_of(const struct value *v, struct children *ret)
 		module_children(v, ret);
 	else if (value_mapping(v) && !v->record->map)
 		add_part(ret, value_mapping(v)); /* a UserDict: its state is the mapping */
-	else
+	else if (!array_children(v, ret))
 		object_children(v, ret);
 }
 
@@ -206,6 +217,15 @@ static struct value *convolution_key(const struct children *c, const struct valu
 	return part == c->convolution && (c->i == 10 || c->i == 11) ? &names[c->i - 10] : NULL;
 }
 
+/* The state of a masked array has no names. */
+static const struct value *masked_key(uint32_t i)
+{
+	static const struct value data = { .kind = VALUE_STRING, .n = 4, .s = "data" },
+				  mask = { .kind = VALUE_STRING, .n = 4, .s = "mask" };
+
+	return i == 4 ? &data : i == 5 ? &mask : NULL;
+}
+
 bool children_next(struct children *c, struct child *ret)
 {
 	for (; c->part < c->n; c->part++, c->i = 0) {
@@ -223,8 +243,9 @@ bool children_next(struct children *c, struct child *ret)
 			if (!item)
 				continue;
 			*ret = (struct child){
-				.key = key,
+				.key = c->masked ? masked_key(c->i) : key,
 				.index = c->i,
+				.shape = c->shape,
 				.argument = v == c->args,
 				.v = item,
 			};
@@ -288,10 +309,31 @@ static int key_text(const struct value *key, unsigned depth, struct text *t, str
 	}
 }
 
+/* "1.0.2": the place in an array of more than one dimension. */
+static void place_text(const struct value *shape, uint64_t i, struct text *t)
+{
+	uint64_t below = 1;
+	int64_t dim = 1;
+
+	/* numpy_objects() has seen integers, and there are elements, so none is 0. */
+	for (uint32_t k = 1; k < shape->n && value_to_int(shape->items[k], &dim); k++)
+		below *= (uint64_t)dim;
+	for (uint32_t k = 0; k < shape->n; k++) {
+		text_printf(t, "%s%" PRIu64, k ? "." : "", i / below);
+		i %= below;
+		if (k + 1 < shape->n && value_to_int(shape->items[k + 1], &dim))
+			below /= (uint64_t)dim;
+	}
+}
+
 int child_key(const struct child *c, struct text *t, struct error *err)
 {
 	if (c->key)
 		return key_text(c->key, 0, t, err);
+	if (c->shape && c->shape->n > 1) {
+		place_text(c->shape, c->index, t);
+		return 0;
+	}
 	text_printf(t, "%s%" PRIu32, c->argument ? "@args." : "", c->index);
 	return 0;
 }

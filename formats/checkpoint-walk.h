@@ -21,6 +21,8 @@ enum { /* struct value.mark, of containers and tensors, while a model is made */
 struct children {
 	const struct value *parts[6]; /* maps and sequences, one after the other */
 	const struct value *args;     /* what an object with other parts was made with; or NULL */
+	const struct value *shape;    /* parts[0] is of an array of objects of this; or NULL */
+	bool masked;                  /* parts[0] is a masked array's state */
 	const struct value *without;  /* names that are left out of parts[1], a set; NULL: none */
 	const struct value *convolution; /* a part two places of which have names; or NULL */
 	unsigned packed; /* a module's part of which only packed parameters are children; or 0 */
@@ -31,6 +33,7 @@ struct children {
 struct child {
 	const struct value *key; /* NULL: its index is */
 	uint32_t index;
+	const struct value *shape; /* the index is one of an array of this, in C order; or NULL */
 	bool argument; /* of args: its key is "@args.0" */
 	struct value *v;
 };

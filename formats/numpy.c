@@ -219,10 +219,15 @@ int numpy_fill(struct arena *a, const struct value *shape, const struct value *d
 	return fill(a, shape, d, swapped, fortran, data, ret, err);
 }
 
+static bool is_true(const struct value *v)
+{
+	return (v->kind == VALUE_BOOL || v->kind == VALUE_INT) && v->i;
+}
+
 /* _reconstruct and its state. */
 static int reconstructed(struct arena *a, const struct value *v, struct tensor *ret, struct error *err)
 {
-	const struct value *state = v->record->state, *shape, *fortran;
+	const struct value *state = v->record->state, *shape;
 	uint32_t at;
 	struct range data;
 	bool swapped;
@@ -232,12 +237,10 @@ static int reconstructed(struct arena *a, const struct value *v, struct tensor *
 		return 0;
 	at = state->n - 4; /* a version in front, since NumPy 1.0 */
 	shape = state->items[at];
-	fortran = state->items[at + 2];
 	d = numpy_dtype(state->items[at + 1], &swapped);
 	if (!d || shape->kind != VALUE_TUPLE || !data_of(a, state->items[at + 3], &data))
 		return 0;
-	return fill(a, shape, d, swapped, (fortran->kind == VALUE_BOOL || fortran->kind == VALUE_INT) && fortran->i,
-		    data, ret, err);
+	return fill(a, shape, d, swapped, is_true(state->items[at + 2]), data, ret, err);
 }
 
 /* _frombuffer(bytes, dtype, shape, order) */
@@ -263,6 +266,61 @@ static int scalar(struct arena *a, const struct value *v, struct tensor *ret, st
 	if (!d || !data_of(a, item(args, 1), &data))
 		return 0;
 	return fill(a, NULL, d, swapped, false, data, ret, err);
+}
+
+bool numpy_is_masked(const struct value *v)
+{
+	const struct value *state;
+
+	if (!value_is_record(v, "numpy.ma.core", "_mareconstruct"))
+		return false;
+	state = v->record->state;
+	return state && state->kind == VALUE_TUPLE && state->n == 7;
+}
+
+int numpy_masked(struct arena *a, const struct value *v, struct tensor ret[2], struct error *err)
+{
+	struct value *const *state;
+	struct range data, mask;
+	bool swapped, fortran;
+	enum dtype d;
+	int r;
+
+	if (!v || v->kind != VALUE_RECORD || !numpy_is_masked(v))
+		return 0;
+	state = v->record->state->items;
+	d = numpy_dtype(state[2], &swapped);
+	if (!d || state[1]->kind != VALUE_TUPLE || !data_of(a, state[4], &data) ||
+	    !data_of(a, state[5], &mask))
+		return 0;
+	fortran = is_true(state[3]);
+	r = fill(a, state[1], d, swapped, fortran, data, &ret[0], err);
+	return r < 0 ? r : fill(a, state[1], DTYPE_BOOL, false, fortran, mask, &ret[1], err);
+}
+
+const struct value *numpy_objects(const struct value *v, const struct value **ret_shape)
+{
+	const struct value *state, *shape, *list;
+	uint64_t n = 1;
+	int64_t dim;
+
+	if (v->kind != VALUE_RECORD || !is_call(v, "multiarray", "_reconstruct"))
+		return NULL;
+	state = v->record->state;
+	if (!state || state->kind != VALUE_TUPLE || (state->n != 4 && state->n != 5))
+		return NULL;
+	shape = state->items[state->n - 4];
+	list = state->items[state->n - 1];
+	if (shape->kind != VALUE_TUPLE || list->kind != VALUE_LIST)
+		return NULL;
+	for (uint32_t i = 0; i < shape->n; i++)
+		if (!value_to_int(shape->items[i], &dim) || dim < 0 ||
+		    __builtin_mul_overflow(n, (uint64_t)dim, &n))
+			return NULL;
+	if (n != list->n)
+		return NULL;
+	*ret_shape = shape;
+	return list;
 }
 
 int numpy_tensor(struct arena *a, const struct value *v, bool scalars, struct tensor *ret,

@@ -10,7 +10,10 @@
  *     numpy.core.multiarray.scalar(dtype, bytes)
  *
  * with numpy._core for numpy.core since NumPy 2; without a version in state
- * before 1.0.
+ * before 1.0.  A masked array is two:
+ *
+ *     numpy.ma.core._mareconstruct(MaskedArray, ndarray, (0,), 'b')
+ *         + state (version, shape, dtype, fortran_order, bytes, mask, fill value)
  */
 #pragma once
 #include "model.h"
@@ -34,6 +37,14 @@ int numpy_fill(struct arena *a, const struct value *shape, const struct value *d
  * an array whose bytes are not as many as its shape says. */
 int numpy_tensor(struct arena *a, const struct value *v, bool scalars, struct tensor *ret,
 		 struct error *err);
+
+/* Is v a masked array of numbers?  1: ret[0] is its values, ret[1] its mask, as
+ * numpy_tensor() gives them; their bytes are items 4 and 5 of its state. */
+int numpy_masked(struct arena *a, const struct value *v, struct tensor ret[2], struct error *err);
+bool numpy_is_masked(const struct value *v);
+/* The elements of an array of objects, a LIST in C order, and its shape, a TUPLE;
+ * NULL: it is none. */
+const struct value *numpy_objects(const struct value *v, const struct value **ret_shape);
 
 /* A .npy file, data: 1 and t is filled but for its name; 0 and *why: values
  * that are no numbers; EBADMSG with what was found.

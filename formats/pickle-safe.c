@@ -36,14 +36,21 @@ static const struct {
 	{ "pathlib._local", " Path PosixPath WindowsPath PurePath PurePosixPath PureWindowsPath " },
 	{ "numpy", " dtype ndarray matrix float16 float32 float64 float_ longdouble int8 int16 "
 		   "int32 int64 int_ intc longlong uint8 uint16 uint32 uint64 bool bool_ "
-		   "complex64 complex128 str_ bytes_ void object_ datetime64 timedelta64 " },
+		   "complex64 complex128 str_ bytes_ void object_ datetime64 timedelta64 recarray record memmap " },
 	{ "numpy.core.multiarray", " _reconstruct scalar " },
 	{ "numpy._core.multiarray", " _reconstruct scalar " },
 	{ "numpy.core.numeric", " _frombuffer " },
 	{ "numpy._core.numeric", " _frombuffer " },
+	{ "numpy.matrixlib.defmatrix", " matrix " },
+	{ "numpy.ma", " MaskedArray " },
 	{ "numpy.ma.core", " MaskedArray _mareconstruct " },
 	{ "numpy.random._pickle", " __randomstate_ctor __generator_ctor __bit_generator_ctor " },
 	{ "numpy.random", " __RandomState_ctor " },
+	{ "numpy.random._mt19937", " MT19937 " },
+	{ "numpy.random._pcg64", " PCG64 PCG64DXSM " },
+	{ "numpy.random._philox", " Philox " },
+	{ "numpy.random._sfc64", " SFC64 " },
+	{ "numpy.random.bit_generator", " SeedSequence " },
 	{ "ml_dtypes", " bfloat16 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz "
 		       "float8_e8m0fnu int4 uint4 " },
 	{ "scipy.sparse", " csr_matrix csc_matrix coo_matrix csr_array csc_array coo_array " },

@@ -421,6 +421,30 @@ static int call_numpy(struct torch_loading *l, const struct value *v, uint64_t *
 	return e < 0 ? e : torch_add(l, &t, &whole, ret, err);
 }
 
+/* Bytes in a masked array's state become tensors there. */
+static int call_masked(struct torch_loading *l, const struct value *v, struct error *err)
+{
+	const struct torch_pending whole = { .storage = TORCH_WHOLE };
+	struct tensor t[2];
+	int e = numpy_masked(l->a, v, t, err);
+
+	if (e <= 0)
+		return within(e, err, l->name);
+	for (unsigned i = 0; i < 2; i++) {
+		struct value *made = value_new(l->scratch, VALUE_TENSOR);
+		uint64_t number;
+
+		if (!made)
+			return torch_no_memory(l, err);
+		e = own_bytes(l, &t[i], err);
+		if (e < 0 || (e = torch_add(l, &t[i], &whole, &number, err)) < 0)
+			return e;
+		torch_set_tensor(made, number);
+		v->record->state->items[4 + i] = made;
+	}
+	return 0;
+}
+
 /* jax._src.array._reconstruct_array(function, args, state, more): NumPy's own array. */
 static int call_jax(struct torch_loading *l, const struct value *v, uint64_t *ret,
 		    struct error *err)
@@ -470,7 +494,7 @@ int torch_made(void *ctx, struct arena *a, struct value *v, struct error *err)
 	if (callable->n > 5 && memcmp(callable->s, "torch", 5) == 0)
 		e = v->record->state ? 0 : call(l, callable, v->record->args, &number, err);
 	else if (callable->n > 5 && memcmp(callable->s, "numpy", 5) == 0)
-		e = call_numpy(l, v, &number, err);
+		e = numpy_is_masked(v) ? call_masked(l, v, err) : call_numpy(l, v, &number, err);
 	else if (callable->n > 4 && memcmp(callable->s, "jax.", 4) == 0)
 		e = call_jax(l, v, &number, err);
 	else

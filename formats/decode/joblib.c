@@ -15,6 +15,23 @@ static bool ends_with(const char *name, const char *suffix)
 	return n > k && !strcmp(name + n - k, suffix);
 }
 
+/* "model.joblib", "model.joblib.z": behind the suffix is one of a compressor at most. */
+static bool is_called(const char *name, const char *suffix)
+{
+	static const char *const packers[] = { ".z", ".gz", ".bz2", ".xz", ".lzma", ".lz4" };
+	const char *dot = strrchr(name, '.');
+
+	if (ends_with(name, suffix))
+		return true;
+	for (size_t i = 0; dot && i < sizeof packers / sizeof packers[0]; i++)
+		if (!strcmp(dot, packers[i])) {
+			size_t n = (size_t)(dot - name), k = strlen(suffix);
+
+			return n > k && !memcmp(dot - k, suffix, k);
+		}
+	return false;
+}
+
 /* Compressed in a way that the name speaks for: others than joblib pack .pkl files
  * by gzip, bzip2 and xz, and those are archives like any. */
 static bool is_packed(const char *name, const uint8_t *first, size_t n)
@@ -27,7 +44,7 @@ static bool is_packed(const char *name, const uint8_t *first, size_t n)
 		{ "\x78\xda", false }, { "\x04\x22\x4d\x18", false }, { "\x5d", false },
 		{ "\x1f\x8b\x08", true }, { "BZh", true }, { "\xfd" "7zXZ", true },
 	};
-	bool ours = ends_with(name, ".joblib"), pickle = ends_with(name, ".pkl");
+	bool ours = is_called(name, ".joblib"), pickle = is_called(name, ".pkl");
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		size_t k = strlen(kinds[i].magic);
