@@ -6,11 +6,13 @@
  *     llama, gemma4         BPE of characters with bytes to fall back to; without
  *                           merges, those that the scores say (gguf-merges.h)
  *     bert                  WordPiece
+ *     t5                    Unigram: the scores are the vocabulary's
  *     others                nothing: their tokenizers have no such file
  *
  * The file is long: what a token and a merge give is written when it is read.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "../cache/arena.h"
@@ -22,24 +24,27 @@
 #include "gguf-pre.h"
 #include "value-maker.h"
 
-enum { SPECIAL_MAX = 4096 /* bytes of a special token */ };
+enum {
+	SPECIAL_MAX = 4096, /* bytes of a special token */
+	BLANKS = 100,       /* of T5 */
+};
 
 enum special { BOS, EOS, UNK, PAD, SEP, CLS, MASK, SPECIALS };
 
 static const struct {
 	const char *key, *name; /* in the GGUF, in tokenizer_config.json */
-	int16_t spm, bert;      /* what llama.cpp takes where there is no key; -1: none */
+	int16_t spm, bert, t5;  /* what llama.cpp takes where there is no key; -1: none */
 } specials[SPECIALS] = {
-	[BOS] = { "tokenizer.ggml.bos_token_id", "bos_token", 1, -1 },
-	[EOS] = { "tokenizer.ggml.eos_token_id", "eos_token", 2, -1 },
-	[UNK] = { "tokenizer.ggml.unknown_token_id", "unk_token", 0, 100 },
-	[PAD] = { "tokenizer.ggml.padding_token_id", "pad_token", -1, 0 },
-	[SEP] = { "tokenizer.ggml.seperator_token_id", "sep_token", -1, 102 },
-	[CLS] = { "tokenizer.ggml.cls_token_id", "cls_token", -1, 101 },
-	[MASK] = { "tokenizer.ggml.mask_token_id", "mask_token", -1, 103 },
+	[BOS] = { "tokenizer.ggml.bos_token_id", "bos_token", 1, -1, -1 },
+	[EOS] = { "tokenizer.ggml.eos_token_id", "eos_token", 2, -1, 1 },
+	[UNK] = { "tokenizer.ggml.unknown_token_id", "unk_token", 0, 100, 2 },
+	[PAD] = { "tokenizer.ggml.padding_token_id", "pad_token", -1, 0, 0 },
+	[SEP] = { "tokenizer.ggml.seperator_token_id", "sep_token", -1, 102, -1 },
+	[CLS] = { "tokenizer.ggml.cls_token_id", "cls_token", -1, 101, -1 },
+	[MASK] = { "tokenizer.ggml.mask_token_id", "mask_token", -1, 103, -1 },
 };
 
-enum family { BYTE_LEVEL, SENTENCEPIECE, WORDPIECE };
+enum family { BYTE_LEVEL, SENTENCEPIECE, WORDPIECE, UNIGRAM };
 
 struct tokenizer { /* lives in the model's arena: the listings' context */
 	struct build *s;
@@ -52,7 +57,9 @@ struct tokenizer { /* lives in the model's arena: the listings' context */
 	int64_t id[SPECIALS];      /* -1: none */
 	const char *text[SPECIALS];
 	size_t text_n[SPECIALS];
-	bool gemma, upper, prefix, add_bos, add_eos;
+	bool gemma, phi3, upper, prefix, add_bos, add_eos;
+	float *scores;             /* UNIGRAM: [tokens.n] */
+	uint64_t blanks;           /* UNIGRAM: number of the first token "[PAD...]" */
 	const struct gguf_merges *merges; /* NULL: the file's */
 };
 
@@ -116,6 +123,24 @@ static void piece(const struct gguf_element *e, bool verbatim, struct text *t)
 	}
 }
 
+/* What T5's vocabulary has behind its pieces, for what is to be filled in. */
+static bool is_blank(const char *s, size_t n)
+{
+	if (n < 6 || memcmp(s, "[PAD", 4) != 0 || s[n - 1] != ']')
+		return false;
+	for (size_t i = 4; i < n - 1; i++)
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	return true;
+}
+
+/* Its name in T5, from BLANKS - 1 down to 0; -1: it is none of those. */
+static int blank_number(const struct tokenizer *x, uint64_t i)
+{
+	return x->family == UNIGRAM && i >= x->blanks && i - x->blanks < BLANKS ?
+	       (int)(BLANKS - 1 - (i - x->blanks)) : -1;
+}
+
 static bool is_added(const struct tokenizer *x, uint64_t i)
 {
 	uint8_t type = x->types[i];
@@ -129,7 +154,11 @@ static void token(const struct tokenizer *x, const struct gguf_element *e, struc
 	bool added = is_added(x, e->i);
 	char empty[40];
 
-	if (!e->n) { /* as llama.cpp calls it */
+	if (blank_number(x, e->i) >= 0 && is_blank(e->s, e->n)) {
+		int n = snprintf(empty, sizeof empty, "<extra_id_%d>", blank_number(x, e->i));
+
+		text_json(t, empty, (size_t)n);
+	} else if (!e->n) { /* as llama.cpp calls it */
 		int n = snprintf(empty, sizeof empty, "[EMPTY_%" PRIu64 "]", e->i);
 
 		text_json(t, empty, (size_t)n);
@@ -146,10 +175,20 @@ static void token(const struct tokenizer *x, const struct gguf_element *e, struc
 
 static void write_vocabulary(const void *ctx, const struct gguf_element *e, struct text *t)
 {
+	const struct tokenizer *x = ctx;
+
 	if (e->i)
 		text_str(t, ", ");
-	token(ctx, e, t);
-	text_printf(t, ": %" PRIu64, e->i);
+	if (x->family != UNIGRAM) {
+		token(x, e, t);
+		text_printf(t, ": %" PRIu64, e->i);
+		return;
+	}
+	text_char(t, '[');
+	token(x, e, t);
+	text_str(t, ", ");
+	text_json_float(t, x->scores[e->i]);
+	text_char(t, ']');
 }
 
 static void write_added(const void *ctx, const struct gguf_element *e, struct text *t)
@@ -218,9 +257,26 @@ static int note_text(void *ctx, const struct gguf_element *e, struct error *err)
 		if (k != UNK && x->types[e->i] == GGUF_NORMAL)
 			x->types[e->i] = GGUF_CONTROL;
 	}
+	if (x->family == UNIGRAM && is_blank(e->s, e->n)) {
+		x->blanks = e->i < x->blanks ? e->i : x->blanks;
+		if (blank_number(x, e->i) >= 0)
+			x->types[e->i] = GGUF_CONTROL;
+	}
 	if (x->family == WORDPIECE && x->types[e->i] == GGUF_NORMAL)
 		for (size_t i = 0; i < e->n; i++)
 			x->upper |= e->s[i] >= 'A' && e->s[i] <= 'Z';
+	return 0;
+}
+
+static int note_score(void *ctx, const struct gguf_element *e, struct error *err)
+{
+	struct tokenizer *x = ctx;
+
+	if (e->i >= x->v->tokens.n)
+		return 1;
+	x->scores[e->i] = (float)gguf_float(e->kind, e->u);
+	if (!isfinite(x->scores[e->i]))
+		x->scores[e->i] = 0;
 	return 0;
 }
 
@@ -229,9 +285,12 @@ static int gather(struct tokenizer *x, struct error *err)
 {
 	int r = 0;
 
+	x->blanks = UINT64_MAX;
+
 	for (int k = 0; k < SPECIALS; k++) {
 		int64_t missing = x->family == SENTENCEPIECE ? specials[k].spm :
-				  x->family == WORDPIECE ? specials[k].bert : -1;
+				  x->family == WORDPIECE ? specials[k].bert :
+				  x->family == UNIGRAM ? specials[k].t5 : -1;
 
 		x->id[k] = gguf_token_id(x->keys, x->v, specials[k].key);
 		if (x->id[k] < 0 && missing >= 0 && (uint64_t)missing < x->v->tokens.n)
@@ -244,6 +303,8 @@ static int gather(struct tokenizer *x, struct error *err)
 		r = gguf_array_each(&x->v->types, note_type, x, err);
 	if (r >= 0)
 		r = gguf_array_each(&x->v->tokens, note_text, x, err);
+	if (r >= 0 && x->scores)
+		r = gguf_array_each(&x->v->scores, note_score, x, err);
 	for (x->first_added = 0; x->first_added < x->v->tokens.n; x->first_added++)
 		if (is_added(x, x->first_added))
 			break;
@@ -298,6 +359,11 @@ static void put_sentencepiece(const struct tokenizer *x, struct text *t)
 			 "\"content\": " SPACE "},\n  \"pre_tokenizer\": {\"type\": \"Split\", "
 			 "\"pattern\": {\"String\": \" \"}, \"behavior\": \"MergedWithPrevious\", "
 			 "\"invert\": false},\n");
+	else if (x->phi3 && x->prefix) /* text that begins with a space has one more */
+		text_str(t, "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": "
+			 "[{\"type\": \"Prepend\", \"prepend\": " SPACE "}, {\"type\": "
+			 "\"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": " SPACE
+			 "}]},\n  \"pre_tokenizer\": null,\n");
 	else
 		text_printf(t, "  \"normalizer\": null,\n  \"pre_tokenizer\": {\"type\": "
 			    "\"Metaspace\", "
@@ -311,6 +377,16 @@ static void put_sentencepiece(const struct tokenizer *x, struct text *t)
 		text_str(t, ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": "
 			 "0}");
 	text_str(t, "]},\n");
+}
+
+static void put_unigram(struct text *t)
+{
+	static const char metaspace[] = "{\"type\": \"Metaspace\", \"replacement\": " SPACE
+					", \"prepend_scheme\": \"always\", \"split\": true}";
+
+	text_printf(t, "  \"normalizer\": null,\n  \"pre_tokenizer\": {\"type\": \"Sequence\", "
+		    "\"pretokenizers\": [{\"type\": \"WhitespaceSplit\"}, %s]},\n"
+		    "  \"decoder\": %s,\n", metaspace, metaspace);
 }
 
 static void put_wordpiece(const struct tokenizer *x, struct text *t)
@@ -402,6 +478,15 @@ static void put_model(const struct tokenizer *x, struct text *t)
 {
 	bool bytes = x->family == BYTE_LEVEL;
 
+	if (x->family == UNIGRAM) {
+		text_printf(t, "  \"model\": {\"type\": \"Unigram\", \"unk_id\": ");
+		if (has(x, UNK))
+			text_printf(t, "%" PRId64, x->id[UNK]);
+		else
+			text_str(t, "null");
+		text_str(t, ", \"byte_fallback\": false, \"vocab\": [");
+		return;
+	}
 	text_printf(t, "  \"model\": {\"type\": \"%s\", \"unk_token\": ",
 		    x->family == WORDPIECE ? "WordPiece" : "BPE");
 	if (bytes || !has(x, UNK))
@@ -459,6 +544,8 @@ static void put_middle(const struct tokenizer *x, struct text *t)
 		put_byte_level(x, t);
 	else if (x->family == SENTENCEPIECE)
 		put_sentencepiece(x, t);
+	else if (x->family == UNIGRAM)
+		put_unigram(t);
 	else
 		put_wordpiece(x, t);
 	put_post(x, t);
@@ -467,12 +554,13 @@ static void put_middle(const struct tokenizer *x, struct text *t)
 
 static void put_between(const struct tokenizer *x, struct text *t)
 {
-	text_str(t, x->family == WORDPIECE ? "}}\n}\n" : "},\n  \"merges\": [");
+	text_str(t, x->family == WORDPIECE ? "}}\n}\n" : x->family == UNIGRAM ? "]}\n}\n" :
+		 "},\n  \"merges\": [");
 }
 
 static void put_end(const struct tokenizer *x, struct text *t)
 {
-	text_str(t, x->family == WORDPIECE ? "" : "]}\n}\n");
+	text_str(t, x->family == WORDPIECE || x->family == UNIGRAM ? "" : "]}\n}\n");
 }
 
 /* begin | added tokens | middle | vocabulary | between | merges | end */
@@ -494,7 +582,7 @@ static int tokenizer_json(struct tokenizer *x, struct error *err)
 		r = put_part(x, put_between, &part[4], err);
 	if (r >= 0 && x->merges)
 		r = gguf_merges_json(x->s->a, x->merges, &part[5], err);
-	else if (r >= 0 && x->v->merges.at)
+	else if (r >= 0 && x->v->merges.at && x->family != UNIGRAM)
 		r = gguf_listing(x->s->a, &merges, &part[5], err);
 	else if (r >= 0)
 		part[5] = make_literal(x->s->a, "", 0);
@@ -565,7 +653,13 @@ static const char *refuse(struct tokenizer *x, const struct value *model)
 		x->family = WORDPIECE;
 		return NULL;
 	}
+	if (value_is_string(model, "t5")) {
+		x->family = UNIGRAM;
+		return x->v->scores.at && gguf_kind_bytes(x->v->scores.kind) ? NULL :
+		       "it has no scores";
+	}
 	x->family = SENTENCEPIECE;
+	x->phi3 = arch && value_is_string(arch, "phi3");
 	if (!value_is_string(model, "llama") && !value_is_string(model, "gemma4"))
 		return "its kind has none";
 	return x->v->merges.at || (x->v->scores.at && gguf_kind_bytes(x->v->scores.kind)) ? NULL :
@@ -590,7 +684,10 @@ int gguf_tokenizer(struct build *s, const struct value *keys, const struct gguf_
 	why = refuse(x, model);
 	if (!why) {
 		x->types = arena_alloc(s->a, (size_t)v->tokens.n);
-		r = x->types ? gather(x, err) : no_memory(err);
+		if (x->family == UNIGRAM)
+			x->scores = arena_array(s->a, (size_t)v->tokens.n, sizeof *x->scores);
+		r = x->types && (x->scores || x->family != UNIGRAM) ? gather(x, err)
+								    : no_memory(err);
 		if (r >= 0 && x->family == SENTENCEPIECE && !v->merges.at)
 			r = gguf_merges(s->a, v, x->types, x->gemma, &x->merges, &why, err);
 	}
@@ -603,7 +700,7 @@ int gguf_tokenizer(struct build *s, const struct value *keys, const struct gguf_
 	x->prefix = flag(keys, "tokenizer.ggml.add_space_prefix", x->family == SENTENCEPIECE);
 	x->add_bos = flag(keys, "tokenizer.ggml.add_bos_token", x->family == SENTENCEPIECE ||
 			  (x->pre && x->pre->bos));
-	x->add_eos = flag(keys, "tokenizer.ggml.add_eos_token", false);
+	x->add_eos = flag(keys, "tokenizer.ggml.add_eos_token", x->family == UNIGRAM);
 	r = tokenizer_json(x, err);
 	if (r >= 0)
 		r = config_json(x, err);
