@@ -237,6 +237,21 @@ static struct arena *search_scratch(struct search *s)
 	return s->scratch;
 }
 
+/* What lies in blobs/ of a Hub cache are its snapshots' files under other names. */
+static bool search_is_blob(struct search *s, const char *name, struct arena *a)
+{
+	static const char folder[] = "blobs/";
+	const char *slash = strrchr(name, '/'), *snapshots;
+	size_t n = slash ? (size_t)(slash + 1 - name) : 0, k = sizeof folder - 1;
+
+	if (n < k || memcmp(name + n - k, folder, k) != 0 || (n > k && name[n - k - 1] != '/'))
+		return false;
+	snapshots = arena_printf(a, "%.*ssnapshots/", (int)(n - k), name);
+	if (snapshots)
+		(void)bundle_prefix(s->b, snapshots, &n);
+	return snapshots && n > 0;
+}
+
 static int search_entry(struct search *s, const struct entry *e, struct error *err)
 {
 	struct arena *a = search_scratch(s);
@@ -248,7 +263,7 @@ static int search_entry(struct search *s, const struct entry *e, struct error *e
 	if (!a)
 		return search_no_memory(s, err);
 	if (!e->data.blob || s->part[e - s->b->entries] || search_has_index(s, e->name, a) ||
-	    search_has_whole(s, e, a))
+	    search_has_whole(s, e, a) || search_is_blob(s, e->name, a))
 		return 0;
 	if (e->data.size)
 		r = range_read(e->data, 0, sizeof first, first, &n, &why);

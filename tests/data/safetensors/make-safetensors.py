@@ -73,6 +73,17 @@ SHARDS = {ONE: {"embed": ("F32", [2, 2])}, TWO: {"head": ("F32", [2]), "norm": (
 MAP = {"embed": ONE, "head": TWO, "norm": TWO}
 
 
+def hub_cache():
+  """A repository as the Hub's cache has it: what is in blobs/ is the snapshot's."""
+  repo = HERE / "hub-cache" / "models--someone--something"
+  for part in ("blobs", "refs", "snapshots/main"): (repo / part).mkdir(parents=True, exist_ok=True)
+  (repo / "refs" / "main").write_text("main")
+  for name, blob in {"model.safetensors": "1" * 40, "config.json": "2" * 40}.items():
+    (repo / "blobs" / blob).write_bytes((HERE / "hf-single" / name).read_bytes())
+    link = repo / "snapshots" / "main" / name
+    link.unlink(missing_ok=True), link.symlink_to(f"../../blobs/{blob}")
+
+
 def folders():
   config = {"config.json": "{\"model_type\": \"tiny\"}\n"}
   folder("hf-single", {"model.safetensors": {"w": ("BF16", [2, 2])}}, None, config)
@@ -141,4 +152,4 @@ def bad():
 
 
 os.chdir(HERE)
-good(), folders(), bad()
+good(), folders(), hub_cache(), bad()
