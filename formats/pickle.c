@@ -595,6 +595,7 @@ int pickle_load(struct arena *a, struct range src, uint64_t offset, const char *
 struct glance {
 	const uint8_t *p, *end;
 	size_t n, marks[256], n_marks;
+	bool joblib; /* a class of joblib's was named: bytes follow where its state is set */
 };
 
 /* A line, of characters in `of` only if that is given; false also when it ends
@@ -622,8 +623,12 @@ static bool glance_argument(struct glance *g, const struct opcode *op)
 	size_t left = (size_t)(g->end - g->p), size = sizes[op->argument];
 	uint64_t length;
 
-	if (op->argument == LINES)
+	if (op->argument == LINES) {
+		static const char joblib[] = "joblib.numpy_pickle\n";
+
+		g->joblib |= left >= sizeof joblib && memcmp(g->p, joblib, sizeof joblib - 1) == 0;
 		return glance_line(g, name) && glance_line(g, name);
+	}
 	if (op->argument == LINE)
 		return glance_line(g, strchr("FILgp", (int)(op - opcodes)) ? number : NULL);
 	if (size > left) {
@@ -689,6 +694,8 @@ bool pickle_is(const uint8_t *first, size_t n)
 		}
 		if (!glance_stack(&g, op))
 			return false;
+		if (g.joblib && op->run == machine_build)
+			return true;
 	}
 	/* Without its end it must be long enough to tell. */
 	return n >= 512 && steps >= 8;

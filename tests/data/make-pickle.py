@@ -93,6 +93,7 @@ def make_pickle():
   square[:] = [[ramp(1), "x"], [None, {"w": ramp(2)}]]
   masked = {"ma": np.ma.array(np.asfortranarray(ramp(2, 2)), mask=[[0, 1], [0, 0]]), "objects": square, "words": np.ma.array(["a", "b"], mask=[1, 0]), "w": ramp(1)}
   (PICKLE / "masked.pkl").write_bytes(pickle.dumps(masked, 2))
+  (PICKLE / "generator.pkl").write_bytes(pickle.dumps({"rng": np.random.Generator(np.random.PCG64(3)), "w": ramp(1)}, 4))
   (PICKLE / "two.pkl").write_bytes(pickle.dumps(ramp(2), 4) + pickle.dumps(ramp(3), 4))
   (PICKLE / "packed.pkl.gz").write_bytes(gzip.compress(pickle.dumps({"w": ramp(3)}, 4), mtime=0))
   (PICKLE / "ml-dtypes.pkl").write_bytes(by_ml_dtypes())
@@ -150,6 +151,7 @@ def make_joblib():
   model = {"w": ramp(20, 5), "b": ramp(3), "name": "m"}
   for kind in ("zlib", "gzip", "bz2", "xz", "lzma", "lz4"): joblib.dump(model, JOBLIB / f"{kind}.joblib", compress=(kind, 3))
   (JOBLIB / "gzip.joblib").write_bytes(gzip.compress(gzip.decompress((JOBLIB / "gzip.joblib").read_bytes()), mtime=0))
+  joblib.dump(model, JOBLIB / "protocol0.joblib", protocol=0)
   (JOBLIB / "suffixes").mkdir(exist_ok=True)
   joblib.dump({"w": ramp(2)}, JOBLIB / "suffixes" / "a.joblib.z", compress=("zlib", 3))
   joblib.dump({"v": ramp(3)}, JOBLIB / "suffixes" / "b.pkl.lzma", compress=("lzma", 3))
