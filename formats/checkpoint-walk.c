@@ -141,6 +141,8 @@ static void object_children(const struct value *v, struct children *c)
 	if (state && state->kind == VALUE_TUPLE && attributes_of(v)) {
 		add_part(c, state->items[0]);
 		add_part(c, state->items[1]);
+		if (state->items[1]->kind == VALUE_RECORD) /* no slots: a generator's seed */
+			c->second = state->items[1];
 	} else {
 		add_part(c, state);
 	}
@@ -253,7 +255,11 @@ bool children_next(struct children *c, struct child *ret)
 			return true;
 		}
 	}
-	return false;
+	if (!c->second)
+		return false;
+	*ret = (struct child){ .index = 1, .v = c->second };
+	c->second = NULL;
+	return true;
 }
 
 static int bytes_key(const struct value *key, struct text *t, struct error *err)

@@ -21,6 +21,7 @@ enum { /* struct value.mark, of containers and tensors, while a model is made */
 struct children {
 	const struct value *parts[6]; /* maps and sequences, one after the other */
 	const struct value *args;     /* what an object with other parts was made with; or NULL */
+	struct value *second;         /* of a state (attributes, object): that, or NULL */
 	const struct value *shape;    /* parts[0] is of an array of objects of this; or NULL */
 	bool masked;                  /* parts[0] is a masked array's state */
 	const struct value *without;  /* names that are left out of parts[1], a set; NULL: none */
