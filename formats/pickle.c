@@ -626,7 +626,10 @@ static bool glance_argument(struct glance *g, const struct opcode *op)
 	if (op->argument == LINES) {
 		static const char joblib[] = "joblib.numpy_pickle\n";
 
-		g->joblib |= left >= sizeof joblib && memcmp(g->p, joblib, sizeof joblib - 1) == 0;
+		const uint8_t *end = memchr(g->p, '\n', left);
+
+		if (end && end + 1 - g->p >= (ptrdiff_t)(sizeof joblib - 1))
+			g->joblib |= !memcmp(end + 2 - sizeof joblib, joblib, sizeof joblib - 1);
 		return glance_line(g, name) && glance_line(g, name);
 	}
 	if (op->argument == LINE)

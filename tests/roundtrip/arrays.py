@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""numpy.save, savez and savez_compressed: random arrays of every dtype, byte order and layout.
-All models lie in one folder, so that one mount shows them."""
-import pathlib, random, tempfile
+"""numpy.save, savez and savez_compressed: random arrays of every dtype, byte order and layout, headers of every version,
+zips packed in every way.  All models lie in one folder, so that one mount shows them."""
+import io, pathlib, random, tempfile, zipfile
 import numpy as np
 from lib import *
 
@@ -29,21 +29,59 @@ def wanted(a):
 
 def random_member(pick):
   """A name that a zip can hold and that is not another's folder."""
-  return ".".join(pick.choice(PIECES[:8] + ["Q", "quote\"s", "#2"]) for _ in range(pick.randint(1, 3)))
+  name = ".".join(pick.choice(PIECES[:8] + ["Q", "quote\"s", "#2"]) for _ in range(pick.randint(1, 3)))
+  return f"folder {pick.randrange(3)}/{name}" if pick.random() < 0.2 else name
+
+
+def odd_array(pick):
+  """What no tensor has."""
+  many = np.zeros(1, [(f"field{i}", "<f4") for i in range(pick.choice([2, 3000]))])  # a header of 2 or 60 KiB, which is another version
+  return pick.choice([np.array(["a", "bc"]), many, np.array(["2024-05-06"], "M8[D]"), np.zeros(2, np.longdouble), np.zeros(1, "V3"), np.array([None, 1])])
+
+
+def header(pick, a):
+  """A header as others write it: keys in any order, spaces, other quotes, Python 2's integers."""
+  q, space, long = pick.choice("'\""), pick.choice(["", " ", "  "]), pick.choice(["", "L"])
+  shape = "(" + "".join(f"{n}{long},{space}" for n in a.shape) + ")"
+  fortran = a.flags.f_contiguous and not a.flags.c_contiguous
+  items = [f"{q}descr{q}:{space}{q}{a.dtype.str}{q}", f"{q}fortran_order{q}: {fortran}", f"{q}shape{q}: {shape}"]
+  pick.shuffle(items)
+  text, version = "{" + f",{space}".join(items) + pick.choice([", }", "}"]), pick.choice([1, 2, 3])
+  text += " " * pick.randrange(70) + "\n"
+  return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text.encode()
+
+
+def npy(pick, a):
+  f = io.BytesIO()
+  if pick.random() < 0.3 and (a.flags.c_contiguous or a.flags.f_contiguous): return header(pick, a) + a.tobytes("A")
+  np.lib.format.write_array(f, a, version=pick.choice([None, (1, 0), (2, 0), (3, 0)]) if a.dtype.names is None else None)
+  return f.getvalue()
+
+
+def npz(pick, path, arrays):
+  """As NumPy writes it, or any other zip."""
+  if pick.random() < 0.5: return pick.choice([np.savez, np.savez_compressed])(path, **arrays)
+  with zipfile.ZipFile(path, "w") as z:
+    for k, a in arrays.items():
+      info = zipfile.ZipInfo(k + ".npy")
+      info.compress_type = pick.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+      with z.open(info, "w", force_zip64=pick.random() < 0.3) as f: f.write(npy(pick, a))
+    if pick.random() < 0.2: z.writestr("README.txt", "not an array")
 
 
 def main():
   want = {}
   with tempfile.TemporaryDirectory() as d:
-    for seed in seeds(200):
+    for seed in seeds(400): # 200 of each
       pick, d = random.Random(seed), pathlib.Path(d)
       if seed % 2:
         a = random_array(pick)
-        with open(d / f"{seed}.x.npy", "wb") as f: np.lib.format.write_array(f, a, version=pick.choice([None, (1, 0), (2, 0), (3, 0)]))
+        (d / f"{seed}.x.npy").write_bytes(npy(pick, a))
         want[f"{seed}.x.npy"] = {f"{seed}.x": a}
       else:
         arrays = {random_member(pick): random_array(pick) for _ in range(pick.randint(1, 12))}
-        pick.choice([np.savez, np.savez_compressed])(d / f"{seed}.npz", **arrays)
+        odd = {f"odd{i}": odd_array(pick) for i in range(pick.choice([0, 0, 1, 2]))}
+        npz(pick, d / f"{seed}.npz", {**arrays, **odd})
         want[f"{seed}.npz"] = arrays
     np.save(d / "other.npy", np.zeros(1))  # so that no model is alone and at the root
     with mounted(d) as mnt:
