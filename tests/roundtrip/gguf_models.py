@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """GGUF: random models by gguf-py's writer, of all types, with random keys, in both byte orders;
 blocks as numbers against gguf-py's own."""
-import pathlib, random, tempfile
+import pathlib, random, re, tempfile
 import gguf, numpy as np
 from gguf import GGMLQuantizationType as G, GGUFEndian, GGUFValueType as V
 from lib import *
@@ -66,7 +66,7 @@ def add_keys(pick, w):
   for i in range(pick.randrange(12)):
     key = f"test.{pick.choice(['a', 'b_c', 'long.key'])}.{i}"
     n = pick.choice([1, 2, 3, 1000, 1001, 3000])
-    choice = pick.randrange(9)
+    choice = pick.randrange(13)
     if choice == 0: want[key] = pick.randrange(-2**31, 2**31); w.add_int32(key, want[key])
     elif choice == 1: want[key] = pick.randrange(2**64); w.add_uint64(key, want[key])
     elif choice == 2: want[key] = float(np.float32(pick.gauss(0, 1))); w.add_float32(key, want[key])
@@ -75,6 +75,10 @@ def add_keys(pick, w):
     elif choice == 5: want[key] = pick.randrange(-128, 128); w.add_int8(key, want[key])
     elif choice == 6: want[key] = [pick.randrange(-2**31, 2**31) for _ in range(n)]; w.add_array(key, want[key])
     elif choice == 7: want[key] = [random_name(pick) for _ in range(n)]; w.add_array(key, want[key])
+    elif choice == 9: want[key] = [[pick.randrange(99) for _ in range(pick.randint(1, 3))] for _ in range(pick.randint(1, 4))]; w.add_key_value(key, want[key], V.ARRAY)
+    elif choice == 10: want[key] = pick.randrange(-2**15, 2**15); w.add_int16(key, want[key])
+    elif choice == 11: want[key] = pick.randrange(-2**63, 2**63); w.add_key_value(key, want[key], V.INT64)
+    elif choice == 12: want[key] = [pick.random() < 0.5 for _ in range(n)]; w.add_array(key, want[key])
     elif choice == 8: want[key] = [pick.random() for _ in range(n)]; w.add_key_value(key, want[key], V.ARRAY, V.FLOAT64)
   return want
 
@@ -94,19 +98,21 @@ def main():
   with tempfile.TemporaryDirectory() as d:
     for seed in seeds(200):
       pick, path, big = random.Random(seed), pathlib.Path(d) / f"{seed}.gguf", seed % 5 == 4
-      w = gguf.GGUFWriter(path, "test", endianess=GGUFEndian.BIG if big else GGUFEndian.LITTLE)
-      if pick.random() < 0.3: w.add_custom_alignment(pick.choice([8, 64, 256]))
+      split = 3 if seed % 7 == 3 else 0  # the writer gives the first part only an alignment: llama.cpp refuses the others
+      w = gguf.GGUFWriter(path, "test", endianess=GGUFEndian.BIG if big else GGUFEndian.LITTLE, split_max_tensors=split)
+      if pick.random() < 0.3 and not split: w.add_custom_alignment(pick.choice([8, 16, 64, 256, 4096]))
       keys = add_keys(pick, w)
       tensors = add_tensors(pick, w, big)
       w.write_header_to_file()
       w.write_kv_data_to_file()
       w.write_tensors_to_file()
       w.close()
-      made[path.name] = keys, *tensors
+      parts = sorted(p.name for p in path.parent.glob(f"{seed}-*.gguf"))
+      made[parts[0] if parts else path.name] = keys, *tensors
     (pathlib.Path(d) / "other.gguf").write_bytes((pathlib.Path(d) / next(iter(made))).read_bytes())  # so that none is alone
     with mounted(d) as mnt:
       for name, (keys, tensors, arrays) in made.items():
-        where, root = f"SEED={name.split('.')[0]}", mnt / "models" / name
+        where, root = f"SEED={re.split('[-.]', name)[0]}", mnt / "models" / name
         try:
           same_raw(tensors, mnt, root, where, arrays)
           same_keys(keys, root, where)
