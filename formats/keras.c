@@ -10,8 +10,10 @@
 #include "hdf5.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
+#include "../cache/zip.h"
 
 enum {
+	HEAD = 4096,           /* first bytes of a file that say what it is */
 	JSON_MAX = 16 << 20,   /* of a file that is looked into */
 	SHARDS_MAX = 1000,
 	CONFIGS_MAX = 16,      /* files of a folder that may be an architecture */
@@ -146,12 +148,67 @@ static int claim_index(const struct bundle *b, const struct entry *e, struct are
 	return claim_shards(b, e, map, a, ret, err);
 }
 
+/* ---- a .keras that is a file of a folder ---- */
+
+/* What is in e, a zip, where that is a .keras: 1, its inside, whose arena is the caller's,
+ * and the claim there; 0: it is none. */
+static int archive_open(const struct bundle *b, const struct entry *e, struct arena *a,
+			struct bundle **ret, struct claim *ret_claim, struct error *err)
+{
+	static const char *const heads[] = { "model.weights.h5", "model.weights.json" };
+	uint8_t first[HEAD];
+	struct bundle *zip;
+	size_t n = 0;
+	int r;
+
+	if (range_read(e->data, 0, sizeof first, first, &n, NULL) < 0 || !zip_is(first, n))
+		return 0;
+	r = zip_container.open(e->data, entry_path(b, e, a), b->arena, &zip, NULL);
+	if (r <= 0)
+		return r == -ENOMEM ? no_memory(err) : 0; /* who opens it as a zip says why not */
+	r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(heads) && r == 0; i++) {
+		const struct entry *h = bundle_find(zip, heads[i]);
+
+		/* A zip there would be looked into again, and so on. */
+		if (h && h->data.blob && range_read(h->data, 0, sizeof first, first, &n, err) >= 0 &&
+		    !zip_is(first, n))
+			r = keras_claim(zip, h, first, n, true, a, ret_claim, err);
+	}
+	if (r <= 0)
+		arena_put(zip->arena);
+	else
+		*ret = zip;
+	return r;
+}
+
+static int archive_claim(const struct bundle *b, const struct entry *e, struct arena *a,
+			 struct claim *ret, struct error *err)
+{
+	const char **names = arena_alloc(a, sizeof *names);
+	struct claim inside = { 0 };
+	struct bundle *zip;
+	int r = names ? archive_open(b, e, a, &zip, &inside, err) : no_memory(err);
+
+	if (r <= 0)
+		return r;
+	arena_put(zip->arena);
+	*names = e->name;
+	ret->names = names;
+	ret->n = 1;
+	ret->rank = RANK_FILE;
+	return 1;
+}
+
 int keras_claim(const struct bundle *b, const struct entry *e, const uint8_t *first, size_t n,
 		bool archive, struct arena *a, struct claim *ret, struct error *err)
 {
 	const char *base = e->name + folder_size(e->name), **names;
 	bool index = has_suffix(base, ".weights.json");
 
+	/* By itself it is opened as a zip, and its files are shown. */
+	if (archive && b->folder && zip_is(first, n))
+		return archive_claim(b, e, a, ret, err);
 	if ((!index && !hdf5_is(first, n)) || keras_has(b, e) != archive)
 		return 0;
 	if (index)
@@ -342,6 +399,29 @@ static int add_config(struct build *s, const struct bundle *b, const struct clai
 	return 0;
 }
 
+/* What the files of a .keras say that would be seen if it were opened itself. */
+static int add_archive(struct build *s, const struct bundle *zip, struct error *err)
+{
+	const struct entry *e = bundle_find(zip, "metadata.json");
+	struct value *map = e && e->data.blob ? json_object(e, s->a) : NULL;
+	const struct value *more = s->m->metadata;
+	size_t cap = map ? map->n : 0, n, first;
+	int r = 0;
+
+	for (uint32_t i = 0; map && more && i < more->n && r == 0; i++)
+		r = value_set(s->a, map, &cap, more->items[2 * (size_t)i]->s,
+			      more->items[2 * (size_t)i + 1]);
+	if (r < 0)
+		return no_memory(err);
+	if (map)
+		s->m->metadata = map;
+	first = bundle_prefix(zip, "assets/", &n);
+	for (size_t i = first; i < first + n && r == 0; i++)
+		if (zip->entries[i].data.blob)
+			r = build_file(s, zip->entries[i].name, zip->entries[i].data);
+	return r < 0 ? no_memory(err) : 0;
+}
+
 /* ---- all of it ---- */
 
 static int open_files(struct build *s, const struct bundle *b, const struct claim *c,
@@ -374,11 +454,23 @@ static int open_files(struct build *s, const struct bundle *b, const struct clai
 int keras_decode(const struct bundle *b, const struct claim *c, struct model **ret,
 		 struct error *err)
 {
+	const struct entry *e = bundle_find(b, c->names[0]);
 	_cleanup_build_ struct build s = { 0 };
 	struct keras_file *files = NULL;
+	struct bundle *zip = NULL;
+	struct claim inside = { 0 };
 	size_t n = 0;
 	int r = build_begin(&s, b, c, c->decoder, err);
 
+	if (r == 0 && e && e->data.blob && c->n == 1 && b->folder)
+		r = archive_open(b, e, s.a, &zip, &inside, err);
+	if (r > 0) {
+		b = zip;
+		c = &inside;
+		r = arena_hold(s.a, zip->arena);
+		arena_put(zip->arena);
+		r = r < 0 ? no_memory(err) : 0;
+	}
 	if (r == 0)
 		r = open_files(&s, b, c, &files, &n, err);
 	if (r == 0)
@@ -387,5 +479,7 @@ int keras_decode(const struct bundle *b, const struct claim *c, struct model **r
 		r = hdf5_notes(&files[i].h, &s, err);
 	if (r == 0)
 		r = add_config(&s, b, c, &files[0].h, err);
+	if (r == 0 && zip)
+		r = add_archive(&s, zip, err);
 	return r < 0 ? r : build_end(&s, ret, err);
 }

@@ -7,7 +7,8 @@
  *     weights           layers/CLASS/vars/0, optimizer/vars/0
  *     in shards         NAME.weights.json names NAME_00000.weights.h5, ...
  *
- * A .keras is a zip of metadata.json, config.json and model.weights.h5.
+ * A .keras is a zip of metadata.json, config.json and model.weights.h5.  By itself it
+ * is opened as an archive; as a file of a folder it is a model among others.
  */
 #pragma once
 #include "decoder.h"
@@ -15,7 +16,7 @@
 /* Is e the weights of a .keras: is a metadata.json beside it that says so? */
 bool keras_has(const struct bundle *b, const struct entry *e);
 /* Is e the head of weights (one HDF5 file, or the index of several)?  archive:
- * of a .keras (keras_has), else of the others.  As
+ * of a .keras (keras_has), or such a zip itself, else of the others.  As
  * decoder.claim. */
 int keras_claim(const struct bundle *b, const struct entry *e, const uint8_t *first, size_t n,
 		bool archive, struct arena *a, struct claim *ret, struct error *err);

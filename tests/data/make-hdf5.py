@@ -203,6 +203,8 @@ def keras_files():
   (KERAS / "no-weights.keras").write_bytes(archive({**one, "model.weights.h5": made(lambda h: None, **SMALL)}))
   (KERAS / "bad-weights.keras").write_bytes(archive({**one, "model.weights.h5": one["model.weights.h5"][:700]}))
   folder(KERAS / "unpacked", one)
+  folder(KERAS / "folder", {"a.keras": archive({**one, "assets/words/vocabulary.txt": b"a\nb\n"}), "zip-in-zip.keras": archive({**one, "model.weights.h5": archive(one)}),
+    "b.keras": archive({"metadata.json": METADATA, "config.json": CONFIG, "model.weights.json": INDEX, **parts})})
   folder(KERAS_H5 / "folder", {"model_architecture.json": CONFIG, "model.weights.h5": one["model.weights.h5"]})
   folder(KERAS_H5 / "shards", {"model.weights.json": INDEX, **parts})
   folder(KERAS_H5 / "bad-shard-missing", {"model.weights.json": {**INDEX, "weight_map": {"/layers/dense/vars": "gone.weights.h5"}}})
