@@ -31,6 +31,7 @@ enum {
 	WAYS = HDF5_WAYS,
 	AHEAD = 16,            /* blocks asked for at once when reading goes on */
 	FETCH = 64,            /* places asked for in one go */
+	CACHE = 4 << 20,       /* of the library; what it counts takes a dozen times as much */
 	MEMORY = 512 << 20,
 };
 
@@ -600,8 +601,15 @@ static bool confine(uint32_t cpu_ms)
 static void open_file(void)
 {
 	hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), id = H5FDregister(&driver);
+	H5AC_cache_config_t cache = { .version = H5AC__CURR_CACHE_CONFIG_VERSION };
 
-	if (fapl < 0 || id < 0 || H5Pset_driver(fapl, id, NULL) < 0)
+	if (fapl < 0 || id < 0 || H5Pset_driver(fapl, id, NULL) < 0 ||
+	    H5Pget_mdc_config(fapl, &cache) < 0)
+		tell_failed(HDF5_FAILED_OPEN, "the library does not start: %s", library_says());
+	cache.set_initial_size = true;
+	cache.initial_size = cache.max_size = CACHE;
+	cache.min_size = CACHE / 2;
+	if (H5Pset_mdc_config(fapl, &cache) < 0)
 		tell_failed(HDF5_FAILED_OPEN, "the library does not start: %s", library_says());
 	child.file = H5Fopen("file", H5F_ACC_RDONLY, fapl);
 	if (child.file < 0)
