@@ -21,6 +21,7 @@
 #include "../pickle.h"
 #include "../tiles.h"
 #include "../torch.h"
+#include "../torch-hf.h"
 #include "../value-maker.h"
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
@@ -426,7 +427,10 @@ static int torch_dcp_decode(const struct bundle *b, const struct claim *c, struc
 	const char *slash = strrchr(c->names[0], '/');
 	int r = scratch ? build_begin(&d.s, b, c, c->decoder, err) : fail(err, ENOMEM, "no memory");
 
-	if (r == 0) {
+	if (r == 0 && strcmp(slash ? slash + 1 : c->names[0], ".metadata") != 0) {
+		d.path = b->path;
+		r = torch_hf_load(&d.s, b, c->names, c->n, err);
+	} else if (r == 0) {
 		d.path = entry_path(b, e, d.s.a);
 		d.folder = slash ? arena_string(d.s.a, c->names[0], (size_t)(slash + 1 - c->names[0])) : "";
 		r = d.folder ? load(&d, e, err) : fail(err, ENOMEM, "%s: no memory", d.path);
@@ -517,14 +521,17 @@ static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const
 			   void *ctx, struct error *err)
 {
 	const struct entry *e = bundle_find(m->source, m->heads[0]);
-	size_t folder = strlen(m->heads[0]) - strlen(".metadata");
+	size_t all = strlen(m->heads[0]), folder = all - strlen(".metadata");
 	_cleanup_arena_ struct arena *a = arena_new();
 	const struct value *storage;
 	struct piece *list;
 	struct pickle p;
 	char text[700];
-	int r = a ? pickle_load(a, e->data, 0, e->name, NULL, &p, err) : -ENOMEM;
+	int r;
 
+	if (all < strlen(".metadata") || strcmp(m->heads[0] + folder, ".metadata") != 0)
+		return 0; /* as safetensors: decode() needs all there is */
+	r = a ? pickle_load(a, e->data, 0, e->name, NULL, &p, err) : -ENOMEM;
 	storage = r == 0 ? field(p.root, "storage_data") : NULL;
 	list = storage ? pieces_of(a, storage) : NULL;
 	if (!list || check_pieces(list, storage->n, field(p.root, "state_dict_metadata"), found, ctx) < 0)
@@ -580,7 +587,11 @@ static int torch_dcp_claim(const struct bundle *b, const struct entry *e, const 
 {
 	const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name, *name;
 	size_t folder = (size_t)(base - e->name);
+	int r = torch_hf_shards(b, e, first, n, a, &ret->names, &ret->n, err);
 
+	ret->rank = RANK_BIN;
+	if (r) /* the first stands for all */
+		return r < 0 ? r : ret->n > 0;
 	if (!strcmp(base, ".metadata"))
 		return pickle_is(first, n) && memmem(first, n, MODULE, sizeof MODULE - 1)
 		       ? claim_all(b, e, folder, a, ret, err) : 0;
@@ -604,13 +615,17 @@ static int torch_dcp_claim(const struct bundle *b, const struct entry *e, const 
 
 static const char *torch_dcp_whole(const char *name, struct arena *a)
 {
+	static const char head[] = "shard-00001-model-00001";
+
+	if (torch_hf_name_is(name))
+		return arena_printf(a, "%s%s", head, name + sizeof head - 1);
 	return is_shard(name) || !strcmp(name, ".metadata") ? ".metadata" : NULL;
 }
 
 const struct decoder torch_dcp_decoder = {
 	.name = "torch-dcp",
 	.summary = "PyTorch distributed checkpoints (torch.distributed.checkpoint)",
-	.files = ".metadata *.distcp",
+	.files = ".metadata *.distcp shard-00001-model-*.safetensors",
 	.safe = "the pickles are decoded as data, nothing in them is run",
 	.claim = torch_dcp_claim,
 	.decode = torch_dcp_decode,

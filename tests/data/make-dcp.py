@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Make the folders of torch-dcp/: needs torch with gloo.  Damaged ones are the good one with its metadata changed."""
-import os, pathlib, pickle, shutil, tempfile, warnings
+import json, os, pathlib, pickle, shutil, tempfile, warnings
 
 warnings.filterwarnings("ignore")
 import torch
@@ -21,6 +21,8 @@ def rank_of_two(rank, init, folder):
                      "copied": distribute_tensor(ramp(4, dtype=torch.int64), mesh, [Replicate()]), "plain": ramp(2, 2)},
            "step": 7, "names": ["a", "b"]}
   dcp.save(state, checkpoint_id=folder)
+  rows = {k: state["model"][k] for k in ("rows", "columns", "copied")}
+  dcp.save(rows, storage_writer=dcp.HuggingFaceStorageWriter(path=folder.replace("two-ranks", "shards"), save_distributed=True))
   dist.destroy_process_group()
 
 
@@ -39,6 +41,20 @@ def changed(name, change):
   if (d / ".metadata").exists(): (d / ".metadata").write_bytes(pickle.dumps(m, 4))
 
 
+def shards(name, change):
+  """The shards in safetensors with the offsets of the second changed."""
+  d = HERE / name
+  shutil.rmtree(d, ignore_errors=True); shutil.copytree(HERE / "shards", d)
+  path = d / "shard-00002-model-00001-of-00001.safetensors"
+  b = path.read_bytes(); n = int.from_bytes(b[:8], "little")
+  header = json.loads(b[8:8 + n])
+  info = json.loads(header["__metadata__"]["DCP_SHARDING_INFO"])
+  change(info)
+  header["__metadata__"]["DCP_SHARDING_INFO"] = json.dumps(info)
+  text = json.dumps(header).encode()
+  path.write_bytes(len(text).to_bytes(8, "little") + text + b[8 + n:])
+
+
 def infos(m, name): return [v for k, v in m.storage_data.items() if k.fqn == name]
 
 
@@ -51,6 +67,12 @@ def main():
   rows = lambda m: m.state_dict_metadata["model.rows"]
   def no_place(m, d): [m.storage_data.pop(k) for k in list(m.storage_data) if k.fqn == "model.rows" and k.offset[0]]
   def overlap(m, d): infos(m, "model.rows")[1].__dict__.update(infos(m, "model.rows")[0].__dict__); c = rows(m).chunks; c[1] = c[0]
+  shards("bad-shards-overlap", lambda i: i["rows"].update(saved_offsets=[2, 0]))
+  shards("bad-shards-hole", lambda i: i["rows"].update(saved_offsets=[4, 0]))
+  shards("bad-shards-huge", lambda i: i["rows"].update(saved_offsets=[2**63 - 1, 2**63 - 1]))
+  shards("bad-shards-negative", lambda i: i["rows"].update(saved_offsets=[-1, 0]))
+  shards("bad-shards-dimensions", lambda i: i["rows"].update(saved_offsets=[3]))
+  shards("bad-shards-unknown", lambda i: i.pop("rows"))
   changed("check-extra-file", lambda m, d: shutil.copy(d / "__1_0.distcp", d / "__2_0.distcp"))
   changed("check-unknown", lambda m, d: m.state_dict_metadata.pop("step"))
   changed("check-overlap", lambda m, d: infos(m, "step")[0].__dict__.update(infos(m, "names")[0].__dict__))
