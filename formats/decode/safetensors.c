@@ -14,6 +14,7 @@
 
 #include "../safetensors-header.h"
 #include "../shards.h"
+#include "../torch-hf.h"
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
 #include "../../cache/hash.h"
@@ -412,9 +413,11 @@ static int safetensors_claim(const struct bundle *b, const struct entry *e, cons
 {
 	const char *base = safetensors_base_name(e->name), **names;
 	uint64_t header;
-	int r;
+	int r = torch_hf_shards(b, e, first, n, a, &ret->names, &ret->n, err);
 
 	ret->decoder = &safetensors_decoder;
+	if (r) /* pieces of tensors: torch-dcp puts them together */
+		return r < 0 ? r : 0;
 	if (shards_is_index(e->name, "safetensors"))
 		return safetensors_claim_index(b, e, a, ret, err);
 	if (!safetensors_has_suffix(base, ".safetensors") && !safetensors_is(first, n))
