@@ -222,9 +222,12 @@ static int add_list(struct onnx *o, const struct pb *in, uint32_t number, const 
 		return -ENOMEM;
 	t->name = name;
 	r = tensorproto_list(o->s.a, in, number, t, err);
-	if (r == 0)
-		o->s.n--; /* it is too long, or there is none */
-	return r;
+	if (r)
+		return r;
+	o->s.n--;
+	if (*t->shape && build_note(&o->s, "'%s' is a list of more than 16 MiB", name) < 0)
+		return no_memory(err);
+	return 0;
 }
 
 static int attribute_lists(struct onnx *o, const struct pb *in, const struct node *n,
@@ -736,7 +739,7 @@ static int onnx_claim(const struct bundle *b, const struct entry *e, const uint8
 
 	/* one of the fields 1 to 8 comes first; every writer begins with ir_version */
 	if (n < 4 || !first[0] || !strchr("\x08\x12\x1a\x22\x28\x32\x3a\x42", first[0]))
-		return is_text(first, n) && !b->folder ?
+		return !b->folder && is_text(first, n) ?
 			fail(err, EOPNOTSUPP, "%s: an ONNX model as text, which is not read; "
 			     "onnx.load() takes it and onnx.save() writes one that is",
 			     entry_path(b, e, a)) : 0;
