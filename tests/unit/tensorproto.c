@@ -75,6 +75,50 @@ static void check_row(const struct row *c)
 		      "%s: other bytes %s", c->what, err.text);
 }
 
+/* The lists of an attribute, in the field of a number: packed, one by one, both. */
+static const struct {
+	const char *what, *in;
+	size_t in_n;
+	uint32_t number;
+	int r;
+	uint64_t n;         /* its dimension */
+	const char *bytes;
+	size_t bytes_n;
+} lists[] = {
+	{ "floats one by one", IN("\x3d\0\0\x80\x3f\x3d\0\0\0\x40"), 7, 1, 2, IN("\0\0\x80\x3f\0\0\0\x40") },
+	{ "packed floats", IN("\x3a\x08\0\0\x80\x3f\0\0\0\x40"), 7, 1, 2, IN("\0\0\x80\x3f\0\0\0\x40") },
+	{ "both", IN("\x3a\x04\0\0\x80\x3f\x3d\0\0\0\x40"), 7, 1, 2, IN("\0\0\x80\x3f\0\0\0\x40") },
+	{ "half a float", IN("\x3a\x06\0\0\x80\x3f\0\0"), 7, -1, 0, IN("") },
+	{ "numbers as floats", IN("\x38\x01"), 7, -1, 0, IN("") },
+	{ "integers", IN("\x40\x01\x42\x02\x02\x03"), 8, 1, 3, IN("\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0") },
+	{ "a float as an integer", IN("\x45\0\0\x80\x3f"), 8, -1, 0, IN("") },
+	{ "strings", IN("\x4a\x01" "a\x4a\0"), 9, 1, 2, IN("[\"a\", \"\"]\n") },
+	{ "a number as a string", IN("\x48\x01"), 9, -1, 0, IN("") },
+	{ "another field only", IN("\x40\x01"), 7, 0, 0, IN("") },
+};
+
+static void check_lists(void)
+{
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		_cleanup_arena_ struct arena *a = arena_new();
+		struct tensor t = { .name = "t" };
+		struct error err = { 0 };
+		uint8_t got[64];
+		struct pb m;
+		int r;
+
+		pb_open(&file, make_literal(a, lists[i].in, lists[i].in_n), &m);
+		r = tensorproto_list(a, &m, lists[i].number, &t, &err);
+		CHECK(lists[i].r < 0 ? r < 0 && err.text[0] : r == lists[i].r, "%s: %d %s", lists[i].what, r, err.text);
+		if (r <= 0)
+			continue;
+		CHECK(tensor_check(&t, &err) == 0 && t.ndim == 1 && *t.shape == lists[i].n, "%s: shape", lists[i].what);
+		if (CHECK(t.data.size == lists[i].bytes_n, "%s: %u bytes", lists[i].what, (unsigned)t.data.size))
+			CHECK(range_read_all(t.data, 0, lists[i].bytes_n, got, &err) == 0 &&
+			      !memcmp(got, lists[i].bytes, lists[i].bytes_n), "%s: other bytes", lists[i].what);
+	}
+}
+
 static void check_locations(void)
 {
 	static const struct { const char *in, *want; } names[] = {
@@ -111,6 +155,7 @@ int main(void)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		check_row(&rows[i]);
+	check_lists();
 	check_locations();
 	check_unknown();
 	return check_done();
