@@ -29,6 +29,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "points.h"
+#include "progress.h"
 
 enum {
 	SPAN = 1 << 20,     /* blocks are taken together until they have as much */
@@ -262,6 +263,7 @@ struct pass {
 	uint64_t block_out;  /* out where the last block began */
 	uint64_t window;     /* the last 64 bits of input, looked at */
 	size_t looked;       /* bytes of the feed's that are in window */
+	struct progress progress;
 	uint8_t hand[HAND];  /* for output, which is not wanted */
 };
 
@@ -344,6 +346,7 @@ static int give(struct pass *s, size_t n, struct error *err)
 		s->looked -= used;
 		n -= used;
 		s->out += HAND - s->z.avail_out;
+		progress_at(&s->progress, feed_at(&s->in));
 		if (code != BZ_OK && code != BZ_STREAM_END)
 			return bzip2_bad(code, feed_at(&s->in), err);
 		r = stream_allowed(s->in.src, s->name, s->out, err);
@@ -426,6 +429,7 @@ static int pass_all(struct range src, const char *name, struct points *p, struct
 		s->name = name;
 		s->points = p;
 		s->z.avail_out = 1;
+		progress_begin(&s->progress, name, "is read once to make an index of it", src.size);
 		r = feed_init(&s->in, src, 0, err);
 		r = r < 0 ? r : 1;
 	}
@@ -436,6 +440,7 @@ static int pass_all(struct range src, const char *name, struct points *p, struct
 	}
 	if (!s)
 		return r;
+	progress_end(&s->progress);
 	pass_release(s);
 	p->size = s->out;
 	/* Streams without anything in them, at the end. */

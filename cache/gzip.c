@@ -41,6 +41,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "points.h"
+#include "progress.h"
 
 enum {
 	WINDOW = 32 << 10,
@@ -265,6 +266,7 @@ struct pass {
 	z_stream z;
 	struct points *points;
 	uint64_t out, spacing;
+	struct progress progress;
 	uint8_t hand[HAND];                    /* for output, which is not wanted */
 	uint8_t window[WINDOW], squeezed[WINDOW];
 };
@@ -340,6 +342,7 @@ static int pass_step(struct pass *s, bool *ret_ended, struct error *err)
 	code = inflate(&s->z, Z_BLOCK);
 	feed_skip(&s->in, s->in.left - s->z.avail_in);
 	s->out += HAND - s->z.avail_out;
+	progress_at(&s->progress, feed_at(&s->in));
 	*ret_ended = code == Z_STREAM_END;
 	if (code == Z_BUF_ERROR && !s->in.left)
 		return cut_off(s->w, &s->in, err);
@@ -400,7 +403,9 @@ static int find_points(const struct wrapping *w, struct range src, const char *n
 	s->name = name;
 	s->points = p;
 	s->spacing = SPACING;
+	progress_begin(&s->progress, name, "is read once to make an index of it", src.size);
 	r = pass_all(s, src, err);
+	progress_end(&s->progress);
 	free(s);
 	return r;
 }

@@ -23,7 +23,7 @@
 enum {
 	HEAD = 24, EACH = 24,
 	KEPT_MOST = 64 << 20, /* a larger file is not one of ours */
-	KEPT_FROM = 1 << 20,  /* packed bytes: fewer are decoded faster than a file is kept */
+	KEPT_FROM = 1 << 20,  /* bytes of output: fewer are decoded as fast as a file is read */
 };
 
 void points_release(struct points *p)
@@ -88,7 +88,7 @@ void points_save(const char *kind, struct range src, const struct points *p)
 	struct key key;
 	uint8_t b[EACH];
 
-	if (src.size < KEPT_FROM || !key_of(src, &key))
+	if (p->size < KEPT_FROM || !key_of(src, &key))
 		return;
 	put_le(b, p->size, 8);
 	put_le(b + 8, p->n, 8);

@@ -26,6 +26,7 @@
 #include "arena.h"
 #include "cleanup.h"
 #include "error.h"
+#include "progress.h"
 #include "store.h"
 #include "text.h"
 
@@ -239,12 +240,15 @@ static void tell(struct spool *s, size_t i, uint64_t done)
 static int advance(struct spool *s, size_t i, void *d, uint64_t at, uint64_t to, uint64_t *ret_at,
 		   struct error *err)
 {
+	_cleanup_progress_ struct progress progress = { 0 };
 	_cleanup_free_ uint8_t *hand = malloc(STEP);
 	int fd = file_of(s, err), r = fd < 0 ? fd : 0;
 	const struct packed *p = &s->p;
 
 	if (!hand)
 		return fail(err, ENOMEM, "%s: no memory to decompress", p->name);
+	progress_begin(&progress, p->name, "is unpacked into the cache folder",
+		       p->size == UINT64_MAX ? 0 : span_size(p, i));
 	while (!r && at < to) {
 		size_t n = to - at < STEP ? (size_t)(to - at) : STEP, got = 0;
 
@@ -255,6 +259,7 @@ static int advance(struct spool *s, size_t i, void *d, uint64_t at, uint64_t to,
 			return r;
 		at += got;
 		tell(s, i, at);
+		progress_at(&progress, at);
 		if (got < n)
 			break;
 		if (p->size == UINT64_MAX)

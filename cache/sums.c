@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "pool.h"
+#include "progress.h"
 #include "store.h"
 
 enum {
@@ -53,6 +54,8 @@ struct sums {
 	struct key key;
 	struct error error;
 	int code;
+	struct progress progress; /* while RUNNING, but for the lookup of what was kept */
+	uint64_t bytes;           /* of all ranges; known from then on */
 	struct pool *pool;       /* NULL before and after the pass */
 };
 
@@ -64,8 +67,10 @@ struct segment {
 /* s->lock is held. */
 static void finished(struct sums *s)
 {
-	if (s->whole == s->n && s->state == RUNNING)
+	if (s->whole == s->n && s->state == RUNNING) {
 		s->state = DONE;
+		progress_end(&s->progress);
+	}
 	pthread_cond_broadcast(&s->changed);
 }
 
@@ -149,6 +154,7 @@ static int sum_segment(struct sums *s, const struct segment *g, uint32_t *ret, s
 			return code;
 		crc = crc32(crc, buf, (uInt)n);
 		at += n;
+		progress_add(&s->progress, n);
 		pthread_mutex_lock(&s->lock);
 		cancel = s->cancel;
 		pthread_mutex_unlock(&s->lock);
@@ -186,6 +192,7 @@ static void pass(void *arg)
 		}
 		if (r < 0 && s->state == RUNNING) {
 			s->state = FAILED;
+			progress_end(&s->progress);
 			s->error = err;
 			s->code = r;
 			pthread_cond_broadcast(&s->changed);
@@ -214,6 +221,7 @@ static bool load(struct sums *s, uint32_t *crc, struct key *ret_key, bool *ret_k
 		hash_u64(&h, r.size);
 		(void)range_identify(r, &h);
 	}
+	s->bytes = bytes;
 	*ret_keep = !h.broken && bytes >= KEPT_FROM;
 	*ret_key = hash_end(&h);
 	return *ret_keep && store_load("crc32", *ret_key, crc, s->n * sizeof *crc);
@@ -239,12 +247,14 @@ static void begin(struct sums *s)
 		return;
 	}
 	memset(s->crc, 0, s->n * sizeof *s->crc);
+	progress_begin(&s->progress, NULL, "checksums that a view needs are computed", s->bytes);
 	s->pool = pool_new(0);
 	for (unsigned i = 0; i < threads; i++)
 		if (!s->pool || pool_add(s->pool, pass, s) < 0) {
 			if (i)
 				break;
 			s->state = FAILED;
+			progress_end(&s->progress);
 			s->code = fail(&s->error, ENOMEM, "no thread for a checksum");
 			pthread_cond_broadcast(&s->changed);
 			break;
@@ -259,6 +269,7 @@ static void sums_end(void *arg)
 	s->cancel = true;
 	pthread_mutex_unlock(&s->lock);
 	pool_free(s->pool);
+	progress_end(&s->progress);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 }

@@ -18,6 +18,7 @@
 #include "mount.h"
 #include "mountpoint.h"
 #include "tree.h"
+#include "waiting.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/lru.h"
@@ -78,13 +79,16 @@ static int serve(struct order *o, struct error *err)
 		.mountpoint = o->at.path, .source = o->path ? o->path : o->source,
 		.options = o->options, .ready = ready, .ctx = o,
 	};
+	struct waiting w;
 	struct tree *t;
 	bool stuck;
-	int r = source_open(o->source, o->format, &opened, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = tree_open(&opened, &t, err);
+	waiting_begin(&w);
+	r = source_open(o->source, o->format, &opened, err);
+	if (r >= 0)
+		r = tree_open(&opened, &t, err);
+	waiting_end(&w);
 	if (r < 0)
 		return r;
 	r = mount_serve(t, &mo, &stuck, err);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "cmd.h"
 #include "tree.h"
+#include "waiting.h"
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/lru.h"
@@ -209,10 +210,15 @@ int open_tree(const char *source, const struct options *o, struct tree **ret)
 {
 	struct opened opened;
 	struct error err = { 0 };
+	struct waiting w;
+	int r;
 
-	if (source_open(source, o->format, &opened, &err) < 0)
-		return complain(&err);
-	if (tree_open(&opened, ret, &err) < 0)
+	waiting_begin(&w);
+	r = source_open(source, o->format, &opened, &err);
+	if (r >= 0)
+		r = tree_open(&opened, ret, &err);
+	waiting_end(&w);
+	if (r < 0)
 		return complain(&err);
 	tell_status(*ret);
 	return 0;

@@ -11,6 +11,7 @@
 #include "../cache/local.h"
 #include "../cache/lru.h"
 #include "../cache/make.h"
+#include "../cache/progress.h"
 #include "../cache/spool.h"
 
 const char *const control_names[CONTROL_COUNT] = {
@@ -95,6 +96,7 @@ static void write_status(struct tree *t, struct text *ret)
 	}
 	if (t->unsaid)
 		text_printf(ret, "warning: %zu more lines were not kept\n", t->unsaid);
+	progress_write(ret, "progress: ");
 }
 
 static void metric(struct text *t, const char *name, const char *kind, const char *help, uint64_t v)

@@ -34,6 +34,7 @@ for i in $(seq 200); do
 done
 [ "$parked" -ge 1 ] || wrong "no read was parked"
 look
+grep -q '^progress: [0-9]* % of 1.4 GiB: checksums that a view needs are computed$' mnt/.modelfs/status || wrong "status does not tell of the pass: $(cat mnt/.modelfs/status)"
 [ $took -le $((2000 + 20 * quiet)) ] || wrong "ls and status took $took ms while others waited, $quiet ms before"
 set -- $readers
 kill -KILL $1
@@ -43,6 +44,7 @@ shift
 for p; do wait $p || wrong "a reader failed"; done
 for i in $(seq 2 24); do cmp tail.2 tail.$i || wrong "readers read different bytes"; done
 [ "$(wc -c <tail.2)" = 100000 ] || wrong "a short read"
+grep '^progress' mnt/.modelfs/status && wrong 'progress of nothing'
 umount_ mnt
 # Unmounted, and the daemon ended, in the middle of a pass.
 mount_ big.safetensors mnt
