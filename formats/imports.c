@@ -20,6 +20,7 @@ enum {
 	DEPTH = 4,        /* of files in each other */
 	PICKLES = 1024,   /* behind each other in one file */
 	MEMBERS = 100000, /* of an archive that are looked at */
+	READ_MORE = 16 << 20, /* bytes that may be read beyond twice the file's */
 };
 
 struct search {
@@ -34,6 +35,8 @@ struct search {
 };
 
 static int one_pickle(struct search *s, uint64_t at, unsigned depth, uint64_t *ret_size);
+static int find(struct range data, const char *name, struct arena *hold, const struct imports *i,
+		struct error *err);
 
 static void tell(const struct search *s, const char *global)
 {
@@ -72,7 +75,7 @@ static int made(void *ctx, struct arena *a, struct value *v, struct error *err)
 	inner.depth++;
 	for (uint32_t i = 0; args && args->kind == VALUE_TUPLE && i < args->n && i < 8; i++)
 		if (args->items[i]->kind == VALUE_BYTES && inner.depth < DEPTH &&
-		    imports_find(*args->items[i]->bytes, "", a, &inner, err) == -ENOMEM)
+		    find(*args->items[i]->bytes, "", a, &inner, err) == -ENOMEM)
 			return -ENOMEM;
 	return 0;
 }
@@ -108,6 +111,9 @@ static int one_pickle(struct search *s, uint64_t at, unsigned depth, uint64_t *r
 /* Pickles from `at` on, until something else comes. */
 static int pickles(struct search *s, uint64_t at)
 {
+	if (s->src.size > *s->i->budget)
+		return 0;
+	*s->i->budget -= s->src.size;
 	for (unsigned k = 0; k < PICKLES && at < s->src.size; k++) {
 		_cleanup_arena_ struct arena *a = arena_new();
 		uint64_t size = 0;
@@ -152,8 +158,7 @@ static int members(const struct bundle *b, const struct imports *i, struct error
 	inner.depth++;
 	for (size_t k = 0; k < b->n && k < MEMBERS && r == 0; k++)
 		if (b->entries[k].data.blob)
-			r = imports_find(b->entries[k].data, b->entries[k].name, b->arena, &inner,
-					 err);
+			r = find(b->entries[k].data, b->entries[k].name, b->arena, &inner, err);
 	return r;
 }
 
@@ -163,8 +168,8 @@ static uint64_t behind_header(const uint8_t *first)
 	return first[6] == 1 ? 10 + get_le(first + 8, 2) : 12 + get_le(first + 8, 4);
 }
 
-int imports_find(struct range data, const char *name, struct arena *hold,
-		 const struct imports *i, struct error *err)
+static int find(struct range data, const char *name, struct arena *hold, const struct imports *i,
+		struct error *err)
 {
 	struct search s = { .i = i, .hold = hold, .src = data, .name = name, .err = err };
 	struct bundle *inside;
@@ -194,4 +199,13 @@ int imports_find(struct range data, const char *name, struct arena *hold,
 	}
 	s.doubted = !is_named(name);
 	return n ? pickles(&s, 0) : 0;
+}
+
+int imports_find(struct range data, const char *name, struct arena *hold,
+		 const struct imports *i, struct error *err)
+{
+	uint64_t budget = READ_MORE + 2 * (data.size < UINT64_MAX / 4 ? data.size : UINT64_MAX / 4);
+	const struct imports first = { .found = i->found, .ctx = i->ctx, .budget = &budget };
+
+	return find(data, name, hold, &first, err);
 }

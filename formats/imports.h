@@ -16,7 +16,9 @@ struct imports {
 	/* Called for each global that a pickle in the bytes asks for, once a pickle. */
 	void (*found)(void *ctx, const char *module, const char *name);
 	void *ctx;
-	unsigned depth; /* 0 at first: of files in each other */
+	/* imports.c's own, unset at first */
+	unsigned depth;   /* of files in each other */
+	uint64_t *budget; /* bytes of pickles that may still be read: one may be met often */
 };
 
 /* Look through the pickles of data, one behind the other, the arrays of objects of
