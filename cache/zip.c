@@ -54,6 +54,7 @@ struct zip {
 	uint64_t directory, size; /* where it is, and its bytes */
 	uint64_t count;           /* entries it should have */
 	uint64_t prefix;          /* to be added to every offset */
+	bool numbered;            /* zip_open_numbered(): names are no paths */
 	struct member *members;   /* without the folders */
 	size_t n;
 };
@@ -383,7 +384,8 @@ static int read_entry(struct zip *z, const uint8_t *p, struct error *err)
 	};
 	if (!e->name)
 		return no_memory(z, err);
-	why = name_refused(e->name, len - folder);
+	why = !z->numbered ? name_refused(e->name, len - folder)
+	      : memchr(e->name, 0, len) ? "it holds a zero byte" : NULL;
 	if (why)
 		return refuse(z, e->name, err, "has a name that cannot be: %s", why);
 	r = read_zip64(z, e, bytes_of(p + CENTRAL + len, extra), get_le(p + 34, 2), err);
@@ -594,7 +596,34 @@ static int data_of(const struct zip *z, const struct member *e, struct range *re
 	return ret->blob ? 0 : no_memory(z, err);
 }
 
-/* The bundle of the members, which are sorted by name for it. */
+/* Members are entries by their numbers in the archive: one name is one member. */
+static int number_members(struct zip *z, struct entry *entries, struct error *err)
+{
+	sort(z, by_name);
+	for (size_t i = 1; i < z->n; i++)
+		if (!strcmp(z->members[i - 1].name, z->members[i].name))
+			return fail(err, EBADMSG, "%s: '%s' is there twice", z->name,
+				    z->members[i].name);
+	sort(z, by_header);
+	for (size_t i = 0; i < z->n; i++) {
+		entries[i].name = arena_printf(z->arena, "%06zu", i);
+		if (!entries[i].name)
+			return no_memory(z, err);
+	}
+	return 0;
+}
+
+static int name_members(struct zip *z, struct entry *entries, struct error *err)
+{
+	if (z->numbered)
+		return number_members(z, entries, err);
+	sort(z, by_name);
+	for (size_t i = 0; i < z->n; i++)
+		entries[i].name = z->members[i].name;
+	return 0;
+}
+
+/* The bundle of the members, which are sorted for it. */
 static int fill(struct zip *z, struct bundle *b, struct error *err)
 {
 	struct entry *entries = arena_array(z->arena, z->n, sizeof *entries);
@@ -604,10 +633,12 @@ static int fill(struct zip *z, struct bundle *b, struct error *err)
 
 	if (!entries || !members)
 		return no_memory(z, err);
-	sort(z, by_name);
+	r = name_members(z, entries, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < z->n; i++) {
 		members[i] = z->members[i].m;
-		entries[i].name = z->members[i].name;
+		members[i].name = z->members[i].name;
 		r = data_of(z, &z->members[i], &entries[i].data, err);
 		if (r < 0)
 			return r;
@@ -655,11 +686,11 @@ static int zip_read(struct zip *z, const uint8_t first[4], struct bundle *b, str
 	return r < 0 ? r : 1;
 }
 
-static int zip_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
-		    struct error *err)
+static int open_archive(struct range data, const char *name, struct arena *hold, bool numbered,
+			struct bundle **ret, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
-	_cleanup_(zip_release) struct zip z = { .arena = a, .data = data };
+	_cleanup_(zip_release) struct zip z = { .arena = a, .data = data, .numbered = numbered };
 	struct bundle *b = a ? arena_alloc(a, sizeof *b) : NULL;
 	uint8_t first[4] = { 0 };
 	struct error mine = { 0 };
@@ -690,6 +721,18 @@ static int zip_open(struct range data, const char *name, struct arena *hold, str
 	*ret = b;
 	(void)take(&a); /* it is the bundle's */
 	return 1;
+}
+
+static int zip_open(struct range data, const char *name, struct arena *hold, struct bundle **ret,
+		    struct error *err)
+{
+	return open_archive(data, name, hold, false, ret, err);
+}
+
+int zip_open_numbered(struct range data, const char *name, struct arena *hold,
+		      struct bundle **ret, struct error *err)
+{
+	return open_archive(data, name, hold, true, ret, err);
 }
 
 const struct zip_member *zip_member(const struct bundle *b, const struct entry *e)

@@ -17,6 +17,7 @@
 extern const struct container zip_container;
 
 struct zip_member { /* b->private of a zip bundle: one for each entry, same order */
+	const char *name;  /* as it is in the archive */
 	uint64_t header;   /* offset of the local header in b->packed */
 	uint64_t data;     /* offset of its (possibly compressed) bytes */
 	uint64_t packed, size;
@@ -24,6 +25,12 @@ struct zip_member { /* b->private of a zip bundle: one for each entry, same orde
 	uint16_t method;   /* 0 stored, 8 deflated, others: stream.h */
 	uint16_t flags;
 };
+/* The archive as zip_container opens it, but the names of its members need not be
+ * paths ("../x", "a//b", a file that is another's folder): entries are called by
+ * their numbers in the order of the archive, "000000" and on.  For formats in
+ * which the name of a member is data. */
+int zip_open_numbered(struct range data, const char *name, struct arena *hold,
+		      struct bundle **ret, struct error *err);
 /* The member behind entry e of a zip bundle. */
 const struct zip_member *zip_member(const struct bundle *b, const struct entry *e);
 /* A deflated member that is over these is taken for a bomb and its archive
