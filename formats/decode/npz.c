@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* npz.c - NumPy arrays in a zip (numpy.savez, numpy.savez_compressed)
  *
- * Every member is NAME.npy (numpy.h draws it); the tensor is called NAME, whole.
+ * Every member is NAME.npy (numpy.h draws it); the tensor is called NAME, whole:
+ * numpy.savez writes any key, also one that is no path.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,36 +16,26 @@ static bool has_suffix(const char *name, const char *suffix)
 {
 	size_t n = strlen(name), k = strlen(suffix);
 
-	return n > k && !strcmp(name + n - k, suffix);
+	return n >= k && !strcmp(name + n - k, suffix);
 }
 
-/* Members in the order of the archive: bundles sort them by name. */
-static int by_place(const void *x, const void *y, void *zip)
-{
-	const struct bundle *b = zip;
-	const struct zip_member *m = zip_member(b, &b->entries[*(const uint32_t *)x]);
-	const struct zip_member *k = zip_member(b, &b->entries[*(const uint32_t *)y]);
-
-	return (m->header > k->header) - (m->header < k->header);
-}
-
-static int add(struct build *s, const struct entry *e, struct error *err)
+static int add(struct build *s, const struct entry *e, const char *name, struct error *err)
 {
 	struct tensor *t;
 	const char *why = "";
 	int r;
 
-	if (!has_suffix(e->name, ".npy"))
-		return build_note(s, "'%s' is no array", e->name);
+	if (!has_suffix(name, ".npy"))
+		return build_note(s, "'%s' is no array", name);
 	t = build_tensor(s, err);
 	if (!t)
 		return -ENOMEM;
-	t->name = arena_string(s->a, e->name, strlen(e->name) - 4);
+	t->name = arena_string(s->a, name, strlen(name) - 4);
 	if (!t->name)
 		return -ENOMEM;
 	r = numpy_file(s->a, e->data, t, &why, err);
 	if (r != 0)
-		return within(r, err, e->name);
+		return within(r, err, name);
 	s->n--;
 	return build_note(s, "the array '%s' %s", t->name, why);
 }
@@ -53,7 +44,7 @@ static int add(struct build *s, const struct entry *e, struct error *err)
 static int open_zip(const struct bundle *b, const struct entry *e, const char *path,
 		    struct arena *a, struct bundle **ret, struct error *err)
 {
-	int r = zip_container.open(e->data, path, b->arena, ret, err);
+	int r = zip_open_numbered(e->data, path, b->arena, ret, err);
 
 	if (r <= 0)
 		return r < 0 ? r : fail(err, EBADMSG, "%s: not a zip", path);
@@ -69,7 +60,6 @@ static int npz_decode(const struct bundle *b, const struct claim *c, struct mode
 	_cleanup_build_ struct build s = { 0 };
 	struct bundle *zip;
 	const char *path;
-	uint32_t *order;
 	int r = build_begin(&s, b, c, c->decoder, err);
 
 	if (r < 0)
@@ -78,14 +68,8 @@ static int npz_decode(const struct bundle *b, const struct claim *c, struct mode
 	r = open_zip(b, e, path, s.a, &zip, err);
 	if (r < 0)
 		return r;
-	order = arena_array(s.a, zip->n, sizeof *order);
-	if (!order)
-		return fail(err, ENOMEM, "%s: no memory", path);
-	for (size_t i = 0; i < zip->n; i++)
-		order[i] = (uint32_t)i;
-	qsort_r(order, zip->n, sizeof *order, by_place, zip);
 	for (size_t i = 0; i < zip->n && r >= 0; i++)
-		r = add(&s, &zip->entries[order[i]], err);
+		r = add(&s, &zip->entries[i], zip_member(zip, &zip->entries[i])->name, err);
 	if (r >= 0)
 		r = build_end(&s, ret, err);
 	return within(r, err, path);
@@ -99,15 +83,17 @@ static int npz_check(const struct model *m, void (*found)(void *ctx, const char 
 	struct bundle *zip;
 	int r = a ? open_zip(m->source, e, e->name, a, &zip, err) : fail(err, ENOMEM, "no memory");
 
-	for (size_t i = 0; r >= 0 && i < zip->n; i++)
-		if (has_suffix(zip->entries[i].name, ".npy"))
-			r = numpy_file_check(zip->entries[i].data, zip->entries[i].name, found, ctx,
-					     err);
+	for (size_t i = 0; r >= 0 && i < zip->n; i++) {
+		const char *name = zip_member(zip, &zip->entries[i])->name;
+
+		if (has_suffix(name, ".npy"))
+			r = numpy_file_check(zip->entries[i].data, name, found, ctx, err);
+	}
 	return r;
 }
 
-/* A zip whose files are all .npy, or that is called .npz and has one: other
- * things are in other zips. */
+/* A zip whose files are all .npy, or that is called .npz and has one, or nothing
+ * at all (savez of no arrays): other things are in other zips. */
 static int npz_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 		     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
@@ -119,12 +105,12 @@ static int npz_claim(const struct bundle *b, const struct entry *e, const uint8_
 
 	if (!zip_is(first, n))
 		return 0;
-	r = zip_container.open(e->data, e->name, b->arena, &zip, NULL);
+	r = zip_open_numbered(e->data, e->name, b->arena, &zip, NULL);
 	if (r <= 0)
 		return r == -ENOMEM ? r : 0; /* whoever opens it as a zip says what is wrong */
 	for (size_t i = 0; i < zip->n; i++)
-		k += has_suffix(zip->entries[i].name, ".npy");
-	ours = k && (k == zip->n || has_suffix(e->name, ".npz"));
+		k += has_suffix(zip_member(zip, &zip->entries[i])->name, ".npy");
+	ours = has_suffix(e->name, ".npz") ? k || !zip->n : k && k == zip->n;
 	arena_put(zip->arena);
 	if (!ours)
 		return 0;

@@ -106,6 +106,8 @@ GOOD_NPZ = {
   "imports": archive({**MEMBERS, "o.npy": by_hand(dictionary("'|O'", shape="(1,)"), b"(cos\nsystem\n(S'true'\ntRt.")}),
   "readme": archive({**MEMBERS, "README.txt": b"not an array"}),
   "more": archive({"x.npy": saved(SIX) + b"\0\0"}),
+  "names": archive({n + ".npy": saved(SIX) for n in ("../up", "/root", "a//b", "a", "a.npy/b", ".", "", "x/")}),
+  "empty": archive({}),
 }
 BAD_NPZ = {
   "cut": archive(MEMBERS)[:-40],
