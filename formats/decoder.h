@@ -51,9 +51,10 @@ struct decoder {
 		      struct error *err);
 	/* May be unset.  The file that a file of this name is a part of, in the
 	 * same folder, told by the name alone: of "x.data-00000-of-00002" it is
-	 * "x.index"; name itself where it needs its neighbours; NULL: none.  The
-	 * part is no model of its own where the whole is there, and as a source
-	 * it stands for the whole. */
+	 * "x.index"; name itself where it needs its neighbours; "": the part
+	 * says inside which it is, and claim() gave that one a rank over
+	 * RANK_FILE; NULL: none.  The part is no model of its own where the
+	 * whole is there, and as a source it stands for the whole. */
 	const char *(*whole)(const char *name, struct arena *a);
 	/* `modelfs check`: rules that decode() does not need.  May be unset.
 	 * found(ctx, sentence) once for each breach. */

@@ -68,12 +68,19 @@ static int source_whole(const char *where, struct arena *a, const char **ret_fol
 	return 0;
 }
 
+/* Is c what a part stands for: the model with this head, or with none the one
+ * that the part itself names? */
+static bool source_is_meant(const struct claim *c, const char *head)
+{
+	return *head ? !strcmp(c->names[0], head) : c->rank > RANK_FILE;
+}
+
 /* The claim with this head: 1; 0 if there is none; the refusal of it. */
 static int source_only(const struct opened *o, const char *head, const struct claim **ret,
 		       struct error *err)
 {
 	for (size_t i = 0; i < o->claims.n; i++) {
-		if (!strcmp(o->claims.claims[i].names[0], head)) {
+		if (source_is_meant(&o->claims.claims[i], head)) {
 			*ret = &o->claims.claims[i];
 			return 1;
 		}
@@ -130,9 +137,9 @@ static int source_beside(const char *where, const char *format, struct opened *o
 		int r;
 
 		if (!folder || !path || (format && strcmp(format, d->name)) || !source_is_file(where) ||
-		    !source_is_file(path))
+		    (*head && !source_is_file(path)))
 			continue;
-		r = source_part(folder, head, format, &found, &why);
+		r = source_part(folder, head, *head ? format : d->name, &found, &why);
 		if (r < 0 && found.claims.n_refusals)
 			return fail(err, why.code, "%s", why.text);
 		if (r <= 0) /* the folder may be too large, or not ours to look into */

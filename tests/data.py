@@ -8,7 +8,7 @@ For each FOLDER/X (a file or a folder) with X.expect beside it:
 
 * X.expect is a transcript: lines `$ ls --all FILE`, each followed by what
   modelfs prints (stdout, then stderr, then `status N` where N is not 0).
-  FILE stands for X's path.
+  FILE stands for X's path; FILE/Y is a file in it.
 * bad-*: X.expect is one sentence.  `ls` and `check` must both refuse the file
   with it, FILE standing for the path, with status 1, nothing else on stderr,
   within a second of computing and 100 MiB.
@@ -28,7 +28,7 @@ SANITIZED = os.environ.get("MODELFS_SANITIZED") == "1"  # its memory and time ar
 
 def run(words, path):
   """(status, stdout, stderr, CPU seconds, peak MiB), FILE in place of the path."""
-  argv = [MODELFS] + [str(path) if w == "FILE" else w for w in words.split(" ")]
+  argv = [MODELFS] + [str(path) + w[4:] if w == "FILE" or w.startswith("FILE/") else w for w in words.split(" ")]
   with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
     p = subprocess.Popen(argv, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=path.parent)
     timer = threading.Timer(60, p.kill)

@@ -271,7 +271,8 @@ static int tf_checkpoint_claim(const struct bundle *b, const struct entry *e, co
 	return 1;
 }
 
-/* "X.data-00000-of-00001" is a part of "X.index", which needs its folder too. */
+/* "X.data-00000-of-00001" is a part of "X.index", which needs its folder too; the
+ * state file says which is the latest. */
 static const char *tf_checkpoint_whole(const char *name, struct arena *a)
 {
 	size_t n = tfbundle_shard(name), k;
@@ -281,6 +282,8 @@ static const char *tf_checkpoint_whole(const char *name, struct arena *a)
 		return arena_printf(a, "%.*s.index", (int)n, name);
 	if (is_index(name))
 		return name;
+	if (!strcmp(name, "checkpoint"))
+		return "";
 	if (ends_with(name, ".meta"))
 		return arena_printf(a, "%.*s.index", (int)(strlen(name) - strlen(".meta")), name);
 	if (table_shard(name, &k, &i, &shards))
