@@ -66,6 +66,23 @@ static const struct rule gemma[] = {
 	{ "attn_logit_softcapping", "attn_logit_softcapping" },
 	{ "final_logit_softcapping", "final_logit_softcapping" }, { 0 },
 };
+static const struct rule gemma4[] = { /* key_length is that of layers that see all */
+	{ "attention.key_length", "global_head_dim" },
+	{ "attention.key_length_swa", "head_dim" }, { "rope.freq_base", NULL },
+	{ "final_logit_softcapping", "final_logit_softcapping" }, { 0 },
+};
+static const struct rule minimax[] = {
+	{ "rope.dimension_count", "rotary_dim" }, { "expert_count", "num_local_experts" },
+	{ "expert_feed_forward_length", NULL }, { 0 },
+};
+static const struct rule qwen35[] = { /* rope's words: set_qwen35() */
+	{ "block_count", NULL }, { "rope.freq_base", NULL },
+	{ "full_attention_interval", "full_attention_interval" },
+	{ "ssm.conv_kernel", "linear_conv_kernel_dim" },
+	{ "ssm.state_size", "linear_key_head_dim" }, { "ssm.group_count", "linear_num_key_heads" },
+	{ "ssm.time_step_rank", "linear_num_value_heads" }, { "expert_count", "num_experts" },
+	{ 0 },
+};
 static const struct rule deepseek[] = {
 	{ "attention.q_lora_rank", "q_lora_rank" }, { "attention.kv_lora_rank", "kv_lora_rank" },
 	{ "attention.key_length", NULL }, { "rope.dimension_count", "qk_rope_head_dim" },
@@ -145,6 +162,7 @@ static const struct family {
 	{ "bloom", "bloom", "BloomForCausalLM", bloom, OWN | TIED },
 	{ "cohere2", "cohere2", "Cohere2ForCausalLM", cohere },
 	{ "command-r", "cohere", "CohereForCausalLM", cohere },
+	{ "deci", "deci", "DeciLMForCausalLM" },
 	{ "deepseek2", "deepseek_v2", "DeepseekV2ForCausalLM", deepseek },
 	{ "deepseek2", "deepseek_v3", "DeepseekV3ForCausalLM", deepseek },
 	{ "ernie4_5", "ernie4_5", "Ernie4_5ForCausalLM" },
@@ -153,6 +171,7 @@ static const struct family {
 	{ "gemma", "gemma", "GemmaForCausalLM" },
 	{ "gemma2", "gemma2", "Gemma2ForCausalLM", gemma },
 	{ "gemma3", "gemma3_text", "Gemma3ForCausalLM", gemma },
+	{ "gemma4", "gemma4_text", "Gemma4ForCausalLM", gemma4 },
 	{ "glm4", "glm4", "Glm4ForCausalLM", NULL, PARTIAL },
 	{ "gpt-oss", "gpt_oss", "GptOssForCausalLM", local_experts },
 	{ "gpt2", "gpt2", "GPT2LMHeadModel", gpt2, OWN },
@@ -164,6 +183,7 @@ static const struct family {
 	{ "lfm2", "lfm2", "Lfm2ForCausalLM", lfm2 },
 	{ "mamba", "mamba", "MambaForCausalLM", mamba, OWN },
 	{ "minicpm", "minicpm", "MiniCPMForCausalLM" },
+	{ "minimax-m2", "minimax_m2", "MiniMaxM2ForCausalLM", minimax },
 	{ "mpt", "mpt", "MptForCausalLM", mpt, OWN },
 	{ "nemotron", "nemotron", "NemotronForCausalLM", norm_eps, PARTIAL },
 	{ "nomic-bert", "nomic_bert", "NomicBertModel", layer_norm },
@@ -175,13 +195,17 @@ static const struct family {
 	{ "qwen2", "qwen2", "Qwen2ForCausalLM" },
 	{ "qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", experts },
 	{ "qwen3", "qwen3", "Qwen3ForCausalLM" },
+	{ "qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", qwen35 },
+	{ "qwen35moe", "qwen3_5_moe_text", "Qwen3_5MoeForCausalLM", qwen35 },
 	{ "qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", experts, TOPK },
 	{ "smollm3", "smollm3", "SmolLM3ForCausalLM" },
 	{ "stablelm", "stablelm", "StableLmForCausalLM", layer_norm, PARTIAL },
 	{ "starcoder", "gpt_bigcode", "GPTBigCodeForCausalLM", gpt2, OWN },
 	{ "starcoder2", "starcoder2", "Starcoder2ForCausalLM", norm_epsilon },
 	{ "t5", "t5", "T5ForConditionalGeneration", t5, OWN },
+	{ "t5", "umt5", "UMT5ForConditionalGeneration", t5, OWN },
 	{ "t5encoder", "t5", "T5EncoderModel", t5, OWN },
+	{ "t5encoder", "umt5", "UMT5EncoderModel", t5, OWN },
 };
 
 struct config {
@@ -310,6 +334,40 @@ static int set_layers(struct config *c)
 	return set_bool(c, "block_auto_adjust_ff_dim", false);
 }
 
+/* Attention that is linear but in every few layers; what predicts more tokens is
+ * counted as a layer in the file, and the rotary positions are in three parts. */
+static int set_qwen35(struct config *c)
+{
+	const struct value *sections = of(c, "rope.dimension_sections"), *base = of(c, "rope.freq_base");
+	int64_t layers = number(of(c, "block_count"), 0);
+	int64_t more = number(of(c, "nextn_predict_layers"), 0);
+	int64_t heads = number(of(c, "ssm.time_step_rank"), 0);
+	int64_t head = number(of(c, "attention.key_length"), 0);
+	int64_t rotary = number(of(c, "rope.dimension_count"), 0);
+	size_t cap = 4, n = sections && sections->kind == VALUE_LIST ? sections->n : 0, room = n;
+	struct value *rope = value_map(c->s->a, cap), *list = value_list(c->s->a, VALUE_LIST, room);
+	int r = rope && list ? 0 : -ENOMEM;
+
+	if (r >= 0 && more >= 0 && layers > more)
+		r = set(c, "num_hidden_layers", value_int(c->s->a, layers - more));
+	if (r >= 0 && heads > 0)
+		r = set(c, "linear_value_head_dim",
+			value_int(c->s->a, number(of(c, "ssm.inner_size"), 0) / heads));
+	if (r >= 0 && base)
+		r = value_set(c->s->a, rope, &cap, "rope_theta", (struct value *)(uintptr_t)base);
+	for (size_t i = 0; i < n && r >= 0; i++)
+		if (number(sections->items[i], 0))
+			r = value_append(c->s->a, list, &room, sections->items[i]);
+	if (r >= 0 && n)
+		r = value_set(c->s->a, rope, &cap, "mrope_section", list);
+	if (r >= 0)
+		r = value_set(c->s->a, rope, &cap, "mrope_interleaved", &value_true);
+	if (r >= 0 && head > 0 && rotary > 0)
+		r = value_set(c->s->a, rope, &cap, "partial_rotary_factor",
+			      value_float(c->s->a, (double)rotary / (double)head));
+	return r < 0 ? r : set(c, "rope_parameters", rope);
+}
+
 /* What the file's tensors say. */
 static int set_from_tensors(struct config *c, const struct family *f)
 {
@@ -347,10 +405,17 @@ static int set_computed(struct config *c, const struct family *f)
 			r = set_bool(c, "new_decoder_architecture", kv > 1);
 	}
 	head = number(of(c, "attention.key_length_mla"), head);
-	if (r >= 0 && f->rules == deepseek && head > rotary)
+	if (r >= 0 && f->rules == deepseek && rotary >= 0 && head > rotary)
 		r = set(c, "qk_nope_head_dim", value_int(c->s->a, head - rotary));
 	if (r >= 0 && f->rules == lfm2)
 		r = set_layers(c);
+	if (r >= 0 && f->rules == qwen35)
+		r = set_qwen35(c);
+	if (r >= 0 && f->rules == minimax)
+		r = set_string(c, "scoring_func", number(of(c, "expert_gating_func"), 1) == 2 ?
+			       "sigmoid" : "softmax");
+	if (r >= 0 && f->rules == minimax)
+		r = set_bool(c, "use_routing_bias", true);
 	if (r >= 0 && c->s->n)
 		r = set_from_tensors(c, f);
 	return r;
@@ -376,6 +441,9 @@ static const struct family *family_of(const struct config *c)
 	else if (!strcmp(c->architecture, "llama") &&
 		 contains(value_get(c->keys, "general.name"), "mistral"))
 		type = "mistral";
+	else if (!strncmp(c->architecture, "t5", 2) &&
+		 contains(value_get(c->keys, "general.name"), "umt5"))
+		type = "umt5";
 	else if (!strcmp(c->architecture, "deepseek2") && /* routed by sigmoid */
 		 number(of(c, "expert_gating_func"), 1) == 2)
 		type = "deepseek_v3";

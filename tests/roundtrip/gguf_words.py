@@ -18,7 +18,7 @@ transformers.logging.set_verbosity_error()
 # What transformers has under another name than its own class, or that is not the file's.
 OTHER = {"_model_name_or_path", "is_gated_act"} | {"num_key_value_heads", "intermediate_size", "feed_forward_length", "rms_norm_eps"}
 ARCHITECTURES = ["llama", "qwen2", "qwen2moe", "gpt-oss", "qwen3", "qwen3moe", "falcon", "phi3", "bloom", "t5", "stablelm", "gpt2",
-                 "starcoder2", "mamba", "nemotron", "gemma2", "gemma3", "lfm2"]
+                 "starcoder2", "mamba", "nemotron", "gemma2", "gemma3", "lfm2", "gemma4", "minimax-m2", "qwen35", "qwen35moe"]
 STRICT = {"llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "starcoder2"}  # all of them, then
 LAYER_NORM = {"falcon", "bloom", "stablelm", "gpt2", "starcoder2", "nemotron", "t5"}
 TEXTS = ["Hello world", "  two  spaces ", "a\n\nb\t!", "1234567 and 3.14", "don't WE'LL", "äöü 你好 🙂", "<|end|>x<s>", "!!??..", "", " one", "fill <extra_id_3> in</s>"]
@@ -53,6 +53,12 @@ def architecture(arch, pick):
     if arch in ("gemma2", "gemma3", "qwen3moe", "t5"): w.add_key_length(16), w.add_value_length(16)
     if arch in ("gemma2", "gemma3"): w.add_sliding_window(128)
     if arch == "mamba": w.add_ssm_conv_kernel(4), w.add_ssm_inner_size(128), w.add_ssm_state_size(16), w.add_ssm_time_step_rank(4)
+    if arch == "minimax-m2": w.add_expert_count(8), w.add_expert_used_count(2), w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID), w.add_key_length(16)
+    if arch == "gemma4": w.add_key_length(32), w.add_sliding_window(128)
+    if arch.startswith("qwen35"):
+      w.add_key_length(16), w.add_ssm_conv_kernel(4), w.add_ssm_inner_size(128), w.add_ssm_state_size(16), w.add_ssm_time_step_rank(4), w.add_ssm_group_count(2)
+      w.add_uint32(f"{arch}.full_attention_interval", 4), w.add_array(f"{arch}.rope.dimension_sections", [3, 3, 2, 0]), w.add_uint32(f"{arch}.nextn_predict_layers", pick.randrange(2))
+      w.add_token_list([f"t{i}" for i in range(33)]), w.add_expert_feed_forward_length(48), w.add_expert_shared_feed_forward_length(24)
     if arch == "lfm2": w.add_shortconv_l_cache(3)
     w.add_vocab_size(33)
     w.add_bos_token_id(1)
@@ -66,7 +72,13 @@ def check_config(path, arch, d):
   mine = json.loads(cat(path, "config.json"))
   (d / "config.json").write_text(json.dumps(mine))
   AutoConfig.from_pretrained(d)  # it loads
-  for key, want in load_gguf_checkpoint(path)["config"].items():
+  theirs = load_gguf_checkpoint(path)["config"] if not arch.startswith("qwen35") else {}
+  if arch == "gemma4": theirs.pop("eos_token_id")  # three fixed ones, the file has one
+  if arch.startswith("qwen35"):
+    from transformers.integrations.gguf.gguf_config_mapping import get_gguf_config
+    from transformers.integrations.gguf.reader import read_gguf_metadata
+    theirs = get_gguf_config(*read_gguf_metadata(str(path)))
+  for key, want in theirs.items():
     if key in OTHER and arch not in STRICT or key == "_model_name_or_path": continue
     if mine.get(key) != want: failures.append(f"{arch}: config.json: {key}: want {want}, got {mine.get(key)}")
 
