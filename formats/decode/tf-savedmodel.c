@@ -29,7 +29,7 @@
 #include "../tensorflow.h"
 #include "../tfbundle.h"
 
-enum { TEXT_MAX = 1 << 20, KERAS_MAX = 16 << 20, GRAPHS_MAX = 10000, FIELDS_MAX = 10000 };
+enum { TEXT_MAX = 1 << 20, KERAS_MAX = 16 << 20, GRAPHS_MAX = 10000, FIELDS_MAX = 10000, ASSETS_COMPARED = 1000 };
 
 struct map { /* a value that is being filled */
 	struct value *v;
@@ -426,6 +426,9 @@ static int asset(struct saved *x, const struct pb *m, const struct pb_field *f, 
 	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0)
 		if (e.number == 2)
 			r = string_of(x, &in, &e, &name, err);
+	for (uint32_t i = 0; r >= 0 && i < x->assets.v->n && i < ASSETS_COMPARED; i++)
+		if (value_is_string(x->assets.v->items[i], name))
+			return 0; /* a table and an asset may share a file */
 	return r < 0 ? r : append(x, &x->assets, word(x, name), err);
 }
 

@@ -370,9 +370,13 @@ static void put_float(uint8_t *dst, double v)
 	put_le(dst, u, 4);
 }
 
+/* Rounded as JavaScript's Math.round() does: a half goes up. */
 static void put_int(uint8_t *dst, double v)
 {
-	double x = v >= 2147483647. ? 2147483647. : v <= -2147483648. ? -2147483648. : nearbyint(v);
+	double x = v >= 2147483647. ? 2147483647. : v <= -2147483648. ? -2147483648. : floor(v);
+
+	if (v - x >= 0.5 && x < 2147483647.)
+		x++;
 
 	put_le(dst, v == v ? (uint64_t)(int64_t)x : 0, 4);
 }
@@ -680,6 +684,8 @@ static int documents(struct build *s, const struct manifest *m, struct error *er
 	}
 	if (r >= 0)
 		r = part_value(s, m, SIGNATURE, &v, err);
+	if (r >= 0 && !v) /* where converters before 2.0 put it */
+		v = value_get(value_get(metadata, part_names[USER]), part_names[SIGNATURE]);
 	if (r >= 0 && v && v->kind == VALUE_MAP)
 		r = signatures(s, v, err);
 	if (r >= 0)

@@ -364,9 +364,10 @@ def tfjs(top):
   model("layers", two, {"group1-shard1of2.bin": data[:10], "group1-shard2of2.bin": data[10:], "group2-shard1of1.bin": struct.pack("<3i", 1, -2, 3) + b"\1\0"}, topology)
   signature = {"inputs": {"x:0": {"name": "x:0", "dtype": "DT_FLOAT", "tensorShape": {"dim": [{"size": "-1"}, {"size": "4"}]}}}, "outputs": {"y:0": {"name": "y:0", "dtype": "DT_INT32", "tensorShape": {"unknownRank": True}}}}
   model("graph", one, {"group1-shard1of1.bin": numbers(4)}, {"format": "graph-model", "signature": signature, "modelTopology": {"node": [{"name": "x", "op": "Placeholder"}], "library": {}, "versions": {}}, "userDefinedMetadata": {"a": 1}})
+  model("graph-old", one, {"group1-shard1of1.bin": numbers(4)}, {"format": "graph-model", "modelTopology": {"node": []}, "userDefinedMetadata": {"signature": signature}})
   def q(name, shape, kind, **how): return {"name": name, "shape": shape, "dtype": kind, "quantization": how}
-  quantised = [{"paths": ["q.bin"], "weights": [q("u8", [4], "float32", dtype="uint8", scale=0.5, min=-1.25, original_dtype="float32"), q("u16", [2], "float32", dtype="uint16", scale=0.001, min=0), q("ints", [3], "int32", dtype="uint8", scale=2, min=-4), q("half", [2], "float32", dtype="float16")]}]
-  model("quantised", quantised, {"q.bin": bytes([0, 1, 2, 255]) + struct.pack("<2H", 0, 65535) + bytes([0, 2, 3]) + struct.pack("<2e", 1.5, -2)})
+  quantised = [{"paths": ["q.bin"], "weights": [q("u8", [4], "float32", dtype="uint8", scale=0.5, min=-1.25, original_dtype="float32"), q("u16", [2], "float32", dtype="uint16", scale=0.001, min=0), q("ints", [3], "int32", dtype="uint8", scale=2, min=-4), q("halves", [5], "int32", dtype="uint8", scale=1, min=-2.5), q("half", [2], "float32", dtype="float16")]}]
+  model("quantised", quantised, {"q.bin": bytes([0, 1, 2, 255]) + struct.pack("<2H", 0, 65535) + bytes([0, 2, 3]) + bytes([0, 1, 2, 3, 4]) + struct.pack("<2e", 1.5, -2)})
   texts = [b"alpha", b"", "γ".encode(), b"\xff"]
   model("strings", [{"paths": ["s.bin"], "weights": [weight("words", [2, 2], "string"), weight("w", [1])]}], {"s.bin": b"".join(struct.pack("<I", len(t)) + t for t in texts) + numbers(1)})
   model("old", one, {"group1-shard1of1.bin": numbers(4), "tensorflowjs_model.pb": const("w", tensor(FLOAT, [2, 2], b""))}, file="weights_manifest.json")

@@ -328,6 +328,10 @@ def tfjs(pick, d):
         scale, low = pick.random(), pick.uniform(-3, 3)
         w |= {"dtype": "float32", "quantization": {"dtype": q.dtype.name, "scale": scale, "min": low, "original_dtype": "float32"}}
         a, raw = (q.astype(np.float64) * scale + low).astype(np.float32), q.tobytes()
+        if pick.random() < 0.3:  # integers, rounded as JavaScript's Math.round()
+          scale, low = pick.choice([0.5, 1.5, 3.0]), pick.randint(-9, 9) / 2
+          w |= {"dtype": "int32", "quantization": {"dtype": q.dtype.name, "scale": scale, "min": low, "original_dtype": "int32"}}
+          a = np.floor(q.astype(np.float64) * scale + low + 0.5).astype(np.int32)
       elif way == 2:
         q = np.array([pick.uniform(-9, 9) for _ in range(int(np.prod(shape)))], dtype=np.float16).reshape(shape)
         w |= {"dtype": "float32", "quantization": {"dtype": "float16", "original_dtype": "float32"}}
