@@ -21,6 +21,7 @@ static const struct foreign {
 	{ "\x89LZO\0\r\n\x1a\n", 9, "compressed with lzop", "lzop -d" },
 	{ "\x02\x21\x4c\x18", 4, "an lz4 file of the legacy format", "lz4 -d" },
 	{ "\xff\x06\0\0sNaPpY", 10, "compressed with snappy", "snzip -d" },
+	{ "PK\7\x08PK\3\4", 8, "the first part of a zip in several", "zip -s 0" },
 	{ "MSCF\0\0\0\0", 8, "a cabinet archive", "cabextract" },
 	{ "!<arch>\n", 8, "an ar archive", "ar x" },
 	{ "070701", 6, "a cpio archive", "cpio -i" },

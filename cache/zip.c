@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "arena.h"
 #include "bytes.h"
@@ -42,8 +43,9 @@ enum {
 };
 
 struct member {
-	const char *name; /* in the arena */
-	size_t len;
+	const char *name; /* in the arena; behind any "./", */
+	unsigned dots;    /* which are bytes before it there */
+	size_t len;       /* with them */
 	struct zip_member m;
 };
 
@@ -361,18 +363,29 @@ static int check_sizes(const struct zip *z, const struct member *e, struct error
 	return 0;
 }
 
+/* How many bytes of "./" a name begins with, as libarchive writes them. */
+static unsigned dots(const char *name, size_t len)
+{
+	unsigned n = 0;
+
+	while (len - n >= 2 && name[n] == '.' && name[n + 1] == '/')
+		n += 2;
+	return n;
+}
+
 /* An entry is at p, whole. */
 static int read_entry(struct zip *z, const uint8_t *p, struct error *err)
 {
 	size_t len = (size_t)get_le(p + 28, 2), extra = (size_t)get_le(p + 30, 2);
+	const char *name = (const char *)p + CENTRAL, *why;
 	struct member *e = &z->members[z->n];
-	bool folder = len && p[CENTRAL + len - 1] == '/';
-	const char *why;
+	bool folder = len && name[len - 1] == '/';
 	int r;
 
 	*e = (struct member){
-		.name = arena_string(z->arena, (const char *)p + CENTRAL, len),
+		.name = arena_string(z->arena, name, len),
 		.len = len,
+		.dots = z->numbered ? 0 : dots(name, len),
 		.m = {
 			.flags = (uint16_t)get_le(p + 8, 2),
 			.method = (uint16_t)get_le(p + 10, 2),
@@ -384,8 +397,11 @@ static int read_entry(struct zip *z, const uint8_t *p, struct error *err)
 	};
 	if (!e->name)
 		return no_memory(z, err);
-	why = !z->numbered ? name_refused(e->name, len - folder)
-	      : memchr(e->name, 0, len) ? "it holds a zero byte" : NULL;
+	e->name += e->dots;
+	if (z->numbered)
+		why = memchr(e->name, 0, len) ? "it holds a zero byte" : NULL;
+	else
+		why = len && len == e->dots ? NULL : name_refused(e->name, len - e->dots - folder);
 	if (why)
 		return refuse(z, e->name, err, "has a name that cannot be: %s", why);
 	r = read_zip64(z, e, bytes_of(p + CENTRAL + len, extra), get_le(p + 34, 2), err);
@@ -486,7 +502,7 @@ static int read_header(const struct zip *z, struct window *w, struct member *e, 
 	if (memcmp(p, "PK\3\4", 4) != 0)
 		return refuse(z, e->name, err, "is not at %" PRIu64 ": no PK\\3\\4 there",
 			      m->header);
-	if (get_le(p + 26, 2) != e->len || memcmp(p + LOCAL, e->name, e->len) != 0)
+	if (get_le(p + 26, 2) != e->len || memcmp(p + LOCAL, e->name - e->dots, e->len) != 0)
 		return refuse(z, e->name, err, "has another name before its data: '%.*s'",
 			      (int)(get_le(p + 26, 2) < e->len ? get_le(p + 26, 2) : e->len),
 			      p + LOCAL);
@@ -694,24 +710,25 @@ static int open_archive(struct range data, const char *name, struct arena *hold,
 	struct bundle *b = a ? arena_alloc(a, sizeof *b) : NULL;
 	uint8_t first[4] = { 0 };
 	struct error mine = { 0 };
-	size_t got;
-	bool ours;
+	size_t got, len = strlen(name);
+	bool begins, ours;
 	int r;
 
 	if (b)
-		z.name = arena_string(a, name, strlen(name));
+		z.name = arena_string(a, name, len);
 	if (!z.name || arena_hold(a, hold) < 0)
 		return fail(err, ENOMEM, "%s: no memory to open it", name);
 	r = range_read(data, 0, sizeof first, first, &got, err);
 	if (r < 0)
 		return r;
-	ours = zip_is(first, got);
+	begins = zip_is(first, got);
+	ours = begins || (len > 4 && !strcasecmp(name + len - 4, ".zip"));
 	r = zip_read(&z, first, b, &mine);
 	if (r < 0 && !ours && (r == -EBADMSG || r == -EOPNOTSUPP))
 		return 0; /* something else that ends like a zip */
 	if (r < 0)
 		return fail(err, -r, "%s", mine.text);
-	if (!r && ours)
+	if (!r && begins)
 		return fail(err, EBADMSG,
 			    "%s: begins as a zip but has no end record: it is still being "
 			    "written, or was cut off",

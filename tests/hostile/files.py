@@ -62,7 +62,7 @@ def device(d):
 
 
 for word, magic in {"7z": b"7z\xbc\xaf\x27\x1c\0\4", "RAR": b"Rar!\x1a\x07\1\0", "lzip": b"LZIP\1\x0c", "lzop": b"\x89LZO\0\r\n\x1a\n\x10", "legacy": b"\x02\x21\x4c\x18",
-                    "snappy": b"\xff\6\0\0sNaPpY", "cabinet": b"MSCF\0\0\0\0", "ar archive": b"!<arch>\n", "cpio": b"070701", "compress": b"\x1f\x9d\x90"}.items():
+                    "snappy": b"\xff\6\0\0sNaPpY", "first part": b"PK\7\x08PK\3\4", "cabinet": b"MSCF\0\0\0\0", "ar archive": b"!<arch>\n", "cpio": b"070701", "compress": b"\x1f\x9d\x90"}.items():
   def foreign(d, magic=magic):
     (d / "model.tar").write_bytes(magic + bytes(1000))
     return d / "model.tar"

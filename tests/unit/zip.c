@@ -175,7 +175,8 @@ static struct made make_three(void)
 /* ---- opening ---- */
 
 /* From a buffer of exactly that size, so that a sanitizer sees what is behind. */
-static int opened(const void *bytes, size_t n, struct bundle **ret, struct error *err)
+static int opened_as(const char *name, const void *bytes, size_t n, struct bundle **ret,
+		     struct error *err)
 {
 	struct arena *a = arena_new();
 	char *copy = malloc(n ? n : 1);
@@ -189,9 +190,14 @@ static int opened(const void *bytes, size_t n, struct bundle **ret, struct error
 	if (!CHECK(arena_defer(a, free, copy) == 0, "no memory"))
 		exit(1);
 	r = make_literal(a, copy, n);
-	ret_code = containers_open(r, "x.zip", a, ret, err);
+	ret_code = containers_open(r, name, a, ret, err);
 	arena_put(a); /* the bundle holds it */
 	return ret_code;
+}
+
+static int opened(const void *bytes, size_t n, struct bundle **ret, struct error *err)
+{
+	return opened_as("x.zip", bytes, n, ret, err);
 }
 
 static void check_content(const struct bundle *b, const struct spec *s, const char *what)
@@ -233,12 +239,12 @@ static void release(struct made *m)
 	text_release(&m->central);
 }
 
-/* Opening fails with this sentence; ret_n says which of several. */
+/* Opening fails with this sentence; NULL: it is no zip, where its name does not say so. */
 static void check_bad(const void *bytes, size_t n, const char *want, const char *what)
 {
 	struct error err = { 0 };
 	struct bundle *b;
-	int r = opened(bytes, n, &b, &err);
+	int r = opened_as(want ? "x.zip" : "x.bin", bytes, n, &b, &err);
 
 	if (r > 0)
 		arena_put(b->arena);
@@ -278,6 +284,48 @@ static void test_good(void)
 			release(&m);
 		}
 	}
+}
+
+/* As libarchive writes them: "./" before every name, and as a folder of its own. */
+static void test_dots(void)
+{
+	static const struct spec written[] = {
+		{ .name = "./", .data = "" },
+		{ .name = "./d/", .data = "" },
+		{ .name = "./d/x", .data = "x" },
+		{ .name = "././y", .data = "yy", .method = 8 },
+	};
+	static const struct spec shown[] = {
+		{ .name = "d/x", .data = "x" },
+		{ .name = "y", .data = "yy", .method = 8 },
+	};
+	struct made m = { 0 };
+
+	for (size_t i = 0; i < 4; i++)
+		add(&m, &written[i]);
+	finish(&m, false, "");
+	check_good(&m, shown, 2, 2, "dots");
+	m.bytes.s[m.local[2] + 30] = 'a';
+	check_bad(m.bytes.s, m.bytes.n, "x.zip: member 'd/x' has another name before its data: "
+		  "'a/d/x'", "dots in one place only");
+	release(&m);
+	m = (struct made){ 0 };
+	add(&m, &(struct spec){ .name = "./../x", .data = "" });
+	finish(&m, false, "");
+	check_bad(m.bytes.s, m.bytes.n, "x.zip: member '../x' has a name that cannot be: "
+		  "a part of it is '..'", "dots, then two");
+	release(&m);
+}
+
+/* The last part of an archive in several says so, whatever it begins with. */
+static void test_last_part(void)
+{
+	struct made m = make_three();
+
+	m.bytes.s[0] = 'x';
+	put_le(m.bytes.s + m.end + 4, 2, 2);
+	check_bad(m.bytes.s, m.bytes.n, "x.zip: is one of several disks", "the last part");
+	release(&m);
 }
 
 static void test_kinds(void)
@@ -465,7 +513,7 @@ static void test_names(void)
 		 "x.zip: member 'a/../x' has a name that cannot be: a part of it is '..'"},
 		{"a/..", "x.zip: member 'a/..' has a name that cannot be: a part of it is '..'"},
 		{"a/../", "x.zip: member 'a/../' has a name that cannot be: a part of it is '..'"},
-		{"./x", "x.zip: member './x' has a name that cannot be: a part of it is '.'"},
+		{"a/./x", "x.zip: member 'a/./x' has a name that cannot be: a part of it is '.'"},
 		{"a//x", "x.zip: member 'a//x' has a name that cannot be: it has an empty part"},
 		{"a//", "x.zip: member 'a//' has a name that cannot be: it has an empty part"},
 		{"m/a", "x.zip: 'm/a' is there twice"},
@@ -693,6 +741,7 @@ static void test_two_directories(void)
 	put_le(m.bytes.s + m.end + 16, central, 4);
 	/* It does not begin as a zip, so it is simply none. */
 	check_bad(m.bytes.s, m.bytes.n, NULL, "two directories");
+	check_bad(m.bytes.s, m.bytes.n, "x.zip: has two directories, at 34 and 84", "by its name");
 	release(&m);
 }
 
@@ -731,6 +780,8 @@ int main(void)
 {
 	test_good();
 	test_kinds();
+	test_dots();
+	test_last_part();
 	test_adjusted_prefix();
 	test_places();
 	test_patches();
