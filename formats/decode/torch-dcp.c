@@ -25,6 +25,7 @@
 #include "../value-maker.h"
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
+#include "../../cache/zip.h"
 
 #define MODULE "torch.distributed.checkpoint.metadata"
 
@@ -287,37 +288,96 @@ static int add_tensor(struct dcp *d, const char *name, const struct value *v, st
 
 /* ---- the rest ---- */
 
-/* Tensors in an object that is no mapping or list (DCP looks into those itself), a
- * tuple say: named by their keys and indices, as in other pickled checkpoints. */
+/* An optimizer's tensors have the names that DCP would give them: NAME.state.0.exp_avg. */
+static const char *part_name(struct dcp *d, const char *name, const struct model *parts,
+			     const struct tensor *t)
+{
+	const char *key, *slash = t->optimizer ? strchr(t->name, '/') : NULL;
+
+	if (!t->optimizer)
+		return t->name;
+	key = parts->n_optimizers == 1 ? name : parts->optimizers[t->optimizer - 1].key;
+	if (!slash)
+		return arena_printf(d->s.a, "%s.state.%s", key, t->name);
+	return arena_printf(d->s.a, "%s.state.%.*s.%s", key, (int)(slash - t->name), t->name,
+			    slash + 1);
+}
+
+/* One of an optimizer's documents: NAME.param_groups, NAME.state. */
+static int add_document(struct dcp *d, const char *key, const char *which, const struct value *v)
+{
+	const char *name = arena_printf(d->s.a, "%s.%s", key, which);
+
+	if (!name)
+		return -ENOMEM;
+	return v ? value_set(d->s.a, d->metadata, &d->cap_metadata, name, (struct value *)v) : 0;
+}
+
+static int add_documents(struct dcp *d, const char *name, const struct model *parts)
+{
+	for (size_t i = 0; i < parts->n_optimizers; i++) {
+		const struct optimizer *o = &parts->optimizers[i];
+		const char *key = parts->n_optimizers == 1 ? name : o->key;
+
+		if (add_document(d, key, "param_groups", o->param_groups) < 0 ||
+		    add_document(d, key, "state", o->state) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Tensors in an object that DCP does not look into (a tuple; any, where it was told not
+ * to flatten): named by their keys and indices, as in other pickled checkpoints. */
 static int add_parts(struct dcp *d, const char *name, const struct torch_graph *g,
 		     struct value **ret_rest, struct error *err)
 {
 	struct model parts = { .arena = d->s.a };
 	struct value *map = value_map(d->s.a, 0);
-	size_t cap = 0, left = 0;
-	int r = map && value_set(d->s.a, map, &cap, name, g->root) == 0 ? 0 : -ENOMEM;
+	size_t cap = 0;
+	int r;
 
-	if (r == 0)
-		r = within(checkpoint_flatten_whole(&parts, map, g->tensors, g->n, err), err,
-			   d->path);
-	else
-		(void)fail(err, ENOMEM, "%s: no memory", d->path);
+	if (!map || value_set(d->s.a, map, &cap, name, g->root) < 0)
+		return fail(err, ENOMEM, "%s: no memory", d->path);
+	r = within(checkpoint_flatten_whole(&parts, map, g->tensors, g->n, err), err, d->path);
 	for (size_t i = 0; i < parts.n && r == 0; i++) {
-		struct tensor *t = parts.tensors[i].optimizer ? NULL : build_tensor(&d->s, err);
+		struct tensor *t = build_tensor(&d->s, err);
 
-		left += parts.tensors[i].optimizer != 0;
-		if (!t && !parts.tensors[i].optimizer)
-			return -ENOMEM;
 		if (!t)
-			continue;
+			return -ENOMEM;
 		*t = parts.tensors[i];
-		t->storage = 0;
+		t->name = part_name(d, name, &parts, &parts.tensors[i]);
+		t->storage = t->optimizer = 0;
+		if (!t->name)
+			return fail(err, ENOMEM, "%s: no memory", d->path);
 	}
-	if (r == 0 && left && build_note(&d->s, "'%s' has an optimizer in it, whose %zu tensors are not "
-					 "shown", name, left) < 0)
+	if (r == 0 && add_documents(d, name, &parts) < 0)
 		return fail(err, ENOMEM, "%s: no memory", d->path);
 	*ret_rest = parts.metadata ? value_get(parts.metadata, name) : NULL;
 	return r;
+}
+
+/* Of a large object only the pickle counts, the rest may be tensors: *ret. */
+static int object_size(struct dcp *d, struct range data, const char *path, uint64_t *ret,
+		       struct error *err)
+{
+	static const char tail[] = "/data.pkl";
+	struct bundle *zip;
+	int r;
+
+	*ret = data.size;
+	if (data.size <= BLOB_MOST)
+		return 0;
+	r = zip_container.open(data, path, d->b->arena, &zip, err);
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < zip->n; i++) {
+		const char *slash = strchr(zip->entries[i].name, '/');
+
+		if (slash && !strcmp(slash, tail))
+			*ret = zip->entries[i].data.size;
+	}
+	(void)arena_put(zip->arena);
+	return 0;
 }
 
 /* A blob is any object, by torch.save(): metadata. */
@@ -327,6 +387,7 @@ static int add_blob(struct dcp *d, const char *name, struct error *err)
 	const struct value *info = find_place(d, name, NULL, 0);
 	struct value *rest;
 	struct range data;
+	uint64_t size;
 	const char *path;
 	int r;
 
@@ -335,7 +396,10 @@ static int add_blob(struct dcp *d, const char *name, struct error *err)
 	r = find_bytes(d, name, info, &data, &path, err);
 	if (r < 0)
 		return r;
-	if (data.size > BLOB_MOST || d->n_blobs++ >= BLOBS_MOST)
+	r = object_size(d, data, path, &size, err);
+	if (r < 0)
+		return r;
+	if (size > BLOB_MOST || d->n_blobs++ >= BLOBS_MOST)
 		return build_note(&d->s, "'%s' is too large or one too many to be in metadata.json", name);
 	r = torch_data_load(d->s.a, d->b->arena, data, path, TORCH_SAVE, &g, err);
 	if (r < 0)

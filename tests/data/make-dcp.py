@@ -64,6 +64,9 @@ def main():
   shutil.rmtree(HERE / "objects", ignore_errors=True)
   dcp.save({"pair": (torch.arange(2.), {"deep": torch.ones(1), "n": 5}), "weight": torch.arange(3.), "sparse": (torch.eye(2).to_sparse(),)},
            checkpoint_id=HERE / "objects", no_dist=True)
+  shutil.rmtree(HERE / "not-flat", ignore_errors=True)
+  dcp.save({"model": {"a.weight": torch.ones(2, 2), "b": torch.zeros(3)}, "epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.ones(2), "step": 7}},
+            "param_groups": [{"lr": 0.5, "params": [0]}]}}, checkpoint_id=HERE / "not-flat", planner=dcp.DefaultSavePlanner(flatten_state_dict=False), no_dist=True)
   rows = lambda m: m.state_dict_metadata["model.rows"]
   def no_place(m, d): [m.storage_data.pop(k) for k in list(m.storage_data) if k.fqn == "model.rows" and k.offset[0]]
   def overlap(m, d): infos(m, "model.rows")[1].__dict__.update(infos(m, "model.rows")[0].__dict__); c = rows(m).chunks; c[1] = c[0]
