@@ -132,13 +132,21 @@ static bool array_children(const struct value *v, struct children *c)
 	return list || c->masked;
 }
 
+/* A state of attributes and slots: (__dict__ or None, slots). */
+static bool has_slots(const struct value *state)
+{
+	return state && state->kind == VALUE_TUPLE && state->n == 2 &&
+	       (state->items[0]->kind == VALUE_MAP ||
+		(state->items[0]->kind == VALUE_NULL && state->items[1]->kind == VALUE_MAP));
+}
+
 static void object_children(const struct value *v, struct children *c)
 {
 	const struct record *r = v->record;
 	const struct value *state = state_of(r);
 
 	add_part(c, r->map);
-	if (state && state->kind == VALUE_TUPLE && attributes_of(v)) {
+	if (has_slots(state)) {
 		add_part(c, state->items[0]);
 		add_part(c, state->items[1]);
 		if (state->items[1]->kind == VALUE_RECORD) /* no slots: a generator's seed */
@@ -394,8 +402,8 @@ int look_at(struct look *l, struct value *v, unsigned depth, struct error *err)
 		return found;
 	if (torch_is_left(v)) /* what it is made of is not named, but left out of what holds it */
 		found |= MARK_TENSORS;
-	if (is_optimizer(v, &state, &groups))
-		found = (found & ~MARK_WEIGHTS) | MARK_OPTIMIZER;
+	if (is_optimizer(v, &state, &groups)) /* one that has no tensors is to be found too */
+		found = (found & ~MARK_WEIGHTS) | MARK_OPTIMIZER | MARK_TENSORS;
 	v->mark |= (uint8_t)(MARK_KNOWN | found);
 	return found;
 }

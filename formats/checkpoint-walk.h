@@ -11,7 +11,7 @@
 enum { /* struct value.mark, of containers and tensors, while a model is made */
 	MARK_PATH = 1,     /* the walk is below it */
 	MARK_KNOWN = 2,    /* the two next are right */
-	MARK_TENSORS = 4,  /* there are tensors at or below it */
+	MARK_TENSORS = 4,  /* there are tensors or an optimizer at or below it */
 	MARK_WEIGHTS = 8,  /* one of a type of weights, of one or more dimensions, not an optimizer's */
 	MARK_NAMED = 16,   /* a tensor's number is the model's */
 	MARK_OPTIMIZER = 32, /* is_optimizer(), as MARK_KNOWN */

@@ -65,6 +65,10 @@ static const struct {
 	  "2:1/m.0", NULL, "g [] null;l.0 [{}] null;" },
 	{ "{'state': {'w': {'m': '@F32[1]'}}, 'param_groups': [{'lr': '@F32[]'}]}", "1:w/m", NULL,
 	  " [] null;" },
+	/* optimizers that have no tensors are found in containers that have none */
+	{ "{'w': '@F32[2]', 'opts': [{'state': {}, 'param_groups': []}], 'o': {'sgd':"
+	  " {'state': {}, 'param_groups': [1]}}}",
+	  "w", NULL, "opts.0 [] null;o.sgd [1] null;" },
 	{ "{'state': 5, 'param_groups': []}", "", "{'state': 5, 'param_groups': []}", NULL },
 	/* an optimizer's object, whose keys are the parameters themselves */
 	{ "{'w': '@F32[2]', 'opt': {'$class': 'torch.optim.SGD', '$state': {'state': {'$keys':"
@@ -87,6 +91,9 @@ static const struct {
 	{ "{'est': {'$class': 'sk.Tree', '$state': {'coef': '@F64[2]', 'n': 1}}, 'e': 1}",
 	  "est.coef",
 	  "{'est': {'$class': 'sk.Tree', '$state': {'n': 1}}, 'e': 1}", NULL },
+	/* attributes in slots */
+	{ "{'s': {'$class': 'm.S', '$state': {'$tuple': [null, {'n': 1, 'w': '@F64[2]'}]}}, 'e': 1}",
+	  "s.w", "{'s': {'$class': 'm.S', '$state': [null, {'n': 1}]}, 'e': 1}", NULL },
 };
 
 struct making {
