@@ -18,7 +18,8 @@ static bool ends_with(const char *name, const char *suffix)
 /* "model.joblib", "model.joblib.z": behind the suffix is one of a compressor at most. */
 static bool is_called(const char *name, const char *suffix)
 {
-	static const char *const packers[] = { ".z", ".gz", ".bz2", ".xz", ".lzma", ".lz4" };
+	static const char *const packers[] = { ".z", ".gz", ".gzip", ".bz2", ".xz", ".lzma",
+					      ".lz4" };
 	const char *dot = strrchr(name, '.');
 
 	if (ends_with(name, suffix))
@@ -33,8 +34,9 @@ static bool is_called(const char *name, const char *suffix)
 }
 
 /* Compressed in a way that the name speaks for: others than joblib pack .pkl files
- * by gzip, bzip2 and xz, and those are archives like any. */
-static bool is_packed(const char *name, const uint8_t *first, size_t n)
+ * by gzip, bzip2 and xz, and those are archives like any, but for the files of a
+ * folder, whose archives are not looked into. */
+static bool is_packed(const char *name, bool folder, const uint8_t *first, size_t n)
 {
 	static const struct {
 		const char *magic;
@@ -44,13 +46,13 @@ static bool is_packed(const char *name, const uint8_t *first, size_t n)
 		{ "\x78\xda", false }, { "\x04\x22\x4d\x18", false }, { "\x5d", false },
 		{ "\x1f\x8b\x08", true }, { "BZh", true }, { "\xfd" "7zXZ", true },
 	};
-	bool ours = is_called(name, ".joblib"), pickle = is_called(name, ".pkl");
+	bool ours = is_called(name, ".joblib"), pickle = is_called(name, ".pkl") || is_called(name, ".pickle");
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		size_t k = strlen(kinds[i].magic);
 
 		if (n > k && !memcmp(first, kinds[i].magic, k))
-			return ours || (pickle && !kinds[i].usual);
+			return ours || (pickle && (folder || !kinds[i].usual));
 	}
 	return false;
 }
@@ -60,7 +62,8 @@ static int joblib_claim(const struct bundle *b, const struct entry *e, const uin
 {
 	bool z_file = n > 4 && !memcmp(first, "ZF0x", 4) && !ends_with(e->name, ".npy.z");
 
-	if ((pickle_is(first, n) && joblib_is(first, n)) || z_file || is_packed(e->name, first, n))
+	if ((pickle_is(first, n) && joblib_is(first, n)) || z_file ||
+	    is_packed(e->name, b->folder, first, n))
 		return pickled_claim(b, e, a, ret, err);
 	return 0;
 }

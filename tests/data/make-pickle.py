@@ -155,6 +155,7 @@ def make_joblib():
   (JOBLIB / "suffixes").mkdir(exist_ok=True)
   joblib.dump({"w": ramp(2)}, JOBLIB / "suffixes" / "a.joblib.z", compress=("zlib", 3))
   joblib.dump({"v": ramp(3)}, JOBLIB / "suffixes" / "b.pkl.lzma", compress=("lzma", 3))
+  (JOBLIB / "suffixes" / "c.pickle.gz").write_bytes(gzip.compress(pickle.dumps({"u": ramp(1)}, 4), mtime=0))
   (JOBLIB / "z-file.pkl").write_bytes(z_file(pickle.dumps(model, 2)))
   (JOBLIB / "before1.1.joblib").write_bytes(unaligned())
   a = ramp(2, 3); f = io.BytesIO(); np.save(f, a)
