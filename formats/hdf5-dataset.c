@@ -145,6 +145,7 @@ static int chunked_end(const struct making *s, struct hdf5_dataset *o, const str
 	};
 	uint64_t grid[HDF5_DIMS_MAX], places, bytes, all, *dims;
 	struct hdf5_chunk *chunks;
+	uint32_t unused = UINT32_MAX;
 	struct range r;
 	int e;
 
@@ -155,7 +156,10 @@ static int chunked_end(const struct making *s, struct hdf5_dataset *o, const str
 		o->refused = "its chunks reach past 2^63 bytes";
 		return 0;
 	}
-	o->refused = hdf5_filters_refused(s->a, d->filters, d->n_filters);
+	/* One that whoever wrote the chunks did not have either may be skipped. */
+	for (size_t i = 0; i < d->n; i++)
+		unused &= d->chunks[i].mask;
+	o->refused = hdf5_filters_refused(s->a, d->filters, d->n_filters, unused);
 	if (o->refused)
 		return 0;
 	e = chunks_check(s, places, bytes, o->object.path, err);
@@ -253,7 +257,7 @@ int hdf5_told_end(struct hdf5_told *d, struct range file, const char *name, stru
 	else if (d->flags & HDF5_LISTED)
 		return strings_end(&s, ret, err);
 	else
-		ret->refused = hdf5_filters_refused(a, d->filters, d->n_filters);
+		ret->refused = hdf5_filters_refused(a, d->filters, d->n_filters, 0);
 	if (!ret->refused)
 		ret->refused = "its strings are compressed by a filter that is read for numbers "
 			       "only";

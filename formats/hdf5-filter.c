@@ -218,12 +218,13 @@ static const char *filter_name(const struct hdf5_filter *f)
 	return f->name;
 }
 
-const char *hdf5_filters_refused(struct arena *a, const struct hdf5_filter *f, size_t n)
+const char *hdf5_filters_refused(struct arena *a, const struct hdf5_filter *f, size_t n,
+				 uint32_t unused)
 {
 	const char *why;
 
 	for (size_t i = 0; i < n; i++) {
-		if (undo_of(f[i].id) || f[i].id == FLETCHER32)
+		if (undo_of(f[i].id) || f[i].id == FLETCHER32 || unused >> i & 1)
 			continue;
 		why = arena_printf(a, "it is compressed by filter %" PRIu32 " (%s), which needs a "
 				   "plugin of HDF5", f[i].id, filter_name(&f[i]));

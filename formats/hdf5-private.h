@@ -141,8 +141,9 @@ struct hdf5_filter {
 	const uint32_t *values;
 	uint32_t n;
 };
-/* Why these filters cannot be undone, in a; NULL: they can. */
-const char *hdf5_filters_refused(struct arena *a, const struct hdf5_filter *f, size_t n);
+/* Why these filters, but those in unused, cannot be undone, in a; NULL: they can. */
+const char *hdf5_filters_refused(struct arena *a, const struct hdf5_filter *f, size_t n,
+				 uint32_t unused);
 /* Undo filters [n] but those that are in mask, of a chunk that is src, into
  * dst [size].  what: for sentences. */
 int hdf5_unfilter(const struct hdf5_filter *f, size_t n, uint32_t mask, struct range src,

@@ -32,7 +32,7 @@ def low(h, name, t, shape, chunk=None, filters=(), layout=None, plain_edges=Fals
   p = h5p.create(h5p.DATASET_CREATE)
   if chunk: p.set_chunk(chunk)
   if layout is not None: p.set_layout(layout)
-  for number, values in filters: p.set_filter(number, 0, values)
+  for number, values in filters: p.set_filter(number, number > 32000, values)
   if plain_edges: LIBRARY.H5Pset_chunk_opts(ctypes.c_int64(p.id), 2)  # h5py has no word for it
   return h5d.create(h.id, name, t, h5s.create_simple(shape), p)
 
@@ -93,13 +93,15 @@ def fill(h):
 
 
 def plugins(h):
-  for name, kw in (("bzip2", hdf5plugin.BZip2()), ("lz4", hdf5plugin.LZ4()), ("zstd", hdf5plugin.Zstd()), ("blosc", hdf5plugin.Blosc()),
+  for name, kw in (("bzip2", hdf5plugin.BZip2()), ("lz4", hdf5plugin.LZ4()), ("zstd", hdf5plugin.Zstd()), ("blosc that was not worth it", hdf5plugin.Blosc()),
                    *((f"bitshuffle {how}", hdf5plugin.Bitshuffle(cname=how)) for how in ("none", "lz4", "zstd"))):
     h.create_dataset(name, data=np.arange(70, dtype="<f4").reshape(7, 10) // 3, chunks=(4, 3), **kw)
+  h.create_dataset("blosc", data=np.zeros(1000), chunks=(1000,), **hdf5plugin.Blosc())
 
 
 def edges(h):
   low(h, b"x", h5t.STD_I32LE, (5, 7), (2, 4), [(1, (6,))], plain_edges=True).write(h5s.ALL, h5s.ALL, np.arange(35, dtype="<i4"))
+  low(h, b"skipped", h5t.STD_I32LE, (5, 7), (2, 4), [(32002, ())]).write(h5s.ALL, h5s.ALL, np.arange(35, dtype="<i4"))  # there is no such plugin
 
 
 def strings(h):
