@@ -6,7 +6,7 @@ usage: MODELFS=build/modelfs make-hdf5.py
 
 Each is what a real child says of files of tests/data, and the files.
 """
-import os, pathlib, socket, struct, subprocess, zipfile
+import io, os, pathlib, socket, struct, subprocess, zipfile
 
 TESTS = pathlib.Path(__file__).parent.parent
 CORPUS = TESTS / "fuzz" / "corpus"
@@ -49,6 +49,13 @@ def archives():
     z = zipfile.ZipFile(path)
     records = b"".join(said(z.read(n)) for n in sorted(z.namelist()) if n.endswith(".h5"))
     yield path.stem, sized(records) + path.read_bytes()
+  packed, records = io.BytesIO(), b""
+  with zipfile.ZipFile(packed, "w") as z:  # archives in an archive
+    for path in sorted((TESTS / "data/keras/folder").glob("*.keras")):
+      z.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+      inside = zipfile.ZipFile(path)
+      records += b"".join(said(inside.read(n)) for n in sorted(inside.namelist()) if n.endswith(".h5") and "zip" not in path.name)
+  yield "folder", sized(records) + packed.getvalue()
 
 
 def weights():
