@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Random HDF5 files as h5py writes them: types, byte orders, layouts, chunk
-indexes, filters, fill values, links, strings, attributes."""
-import math, pathlib, random, tempfile
+indexes, filters (those of plugins where hdf5plugin is there), fill values, links,
+strings, attributes."""
+import ctypes, math, pathlib, random, tempfile
 import h5py, ml_dtypes
 from h5py import h5d, h5p, h5s, h5t
 from lib import *
+try: import hdf5plugin
+except ImportError: hdf5plugin = None
+
+LIBRARY = ctypes.CDLL(next(l.split()[-1] for l in open("/proc/self/maps") if "/libhdf5-" in l or "/libhdf5_serial." in l))
 
 NAMED = {"f2": "F16", "f4": "F32", "f8": "F64", "i1": "I8", "i2": "I16", "i4": "I32", "i8": "I64", "u1": "U8", "u2": "U16",
          "u4": "U32", "u8": "U64", "c8": "C64", "c16": "C128"}
@@ -35,13 +40,22 @@ def random_filters(pick, dt, chunks):
   kw = {}
   if pick.random() < 0.5: kw["shuffle"] = True
   if pick.random() < 0.3: kw["fletcher32"] = True
-  way = pick.randrange(6)
+  way = pick.randrange(8 if hdf5plugin else 6)
+  if way > 5: return {**kw, **random_plugin(pick)}, True
   if way < 2: kw.update(compression="gzip", compression_opts=pick.randint(0, 9))
   elif way == 2: kw["compression"] = "lzf"
   elif way == 3 and kind in "iuf" and math.prod(chunks) >= 32: kw.update(compression="szip", compression_opts=(pick.choice(["nn", "ec"]), pick.choice([4, 8, 16, 32])))
   elif way == 4 and kind in "iu": return dict(scaleoffset=True), False
   elif way == 5 and kind == "f" and dt.itemsize >= 4: return dict(scaleoffset=pick.randint(0, 4)), False
   return kw, True
+
+
+def random_plugin(pick):
+  way = pick.randrange(4)
+  if way == 0: return hdf5plugin.BZip2(blocksize=pick.randint(1, 9))
+  if way == 1: return hdf5plugin.LZ4(nbytes=pick.choice([0, 64, 1000]))
+  if way == 2: return hdf5plugin.Zstd(clevel=pick.randint(1, 9))
+  return hdf5plugin.Bitshuffle(nelems=pick.choice([0, 0, 8, 64, 1024]), cname=pick.choice(["none", "lz4", "zstd"]))
 
 
 def random_chunks(pick, shape):
@@ -103,6 +117,20 @@ def add_packed(pick, f, name, want):
   want[name] = (NAMED[native.str[1:]], list(shape), a.tobytes())
 
 
+def add_edges(pick, f, name, want):
+  """Chunks that reach past the shape and are not filtered; h5py has no word for it."""
+  shape = random_shape(pick) or (5,)
+  p = h5p.create(h5p.DATASET_CREATE)
+  p.set_chunk(random_chunks(pick, shape))
+  while math.prod(math.ceil(s / c) for s, c in zip(shape, p.get_chunk())) > 2000: p.set_chunk(random_chunks(pick, shape))
+  LIBRARY.H5Pset_chunk_opts(ctypes.c_int64(p.id), 2)
+  p.set_deflate(5)
+  if pick.random() < 0.5: p.set_filter(32002, 1, ())  # is not there and skipped
+  a = random_array(pick, "<i4", shape)
+  h5d.create(f.id, name.encode(), h5t.STD_I32LE, h5s.create_simple(shape), p).write(h5s.ALL, h5s.ALL, np.ascontiguousarray(a))
+  want[name] = ("I32", list(shape), a.tobytes())
+
+
 def add_odd_float(pick, f, name, want):
   """Floats of their own kind become the next wider one."""
   t = h5t.IEEE_F32BE.copy() if pick.random() < 0.5 else h5t.IEEE_F32LE.copy()
@@ -129,8 +157,13 @@ def add_odd_float(pick, f, name, want):
 
 def add_special(pick, f, name, want):
   shape = random_shape(pick)
-  way = pick.randrange(5)
-  if way == 0:
+  way = pick.randrange(6)
+  if way == 5:
+    a = random_array(pick, "<i2", shape + (3, 2, 2))
+    d = h5d.create(f.id, name.encode(), h5t.array_create(h5t.array_create(h5t.STD_I16LE, (2,)), (3, 2)), h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR))
+    d.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(a), mtype=d.get_type())
+    want[name] = ("I16", list(a.shape), a.tobytes())
+  elif way == 0:
     a = np.array([pick.random() < 0.5 for _ in range(math.prod(shape))], dtype=bool).reshape(shape)
     f.create_dataset(name, data=a)
     want[name] = ("BOOL", list(shape), a.tobytes())
@@ -168,11 +201,17 @@ def add_strings(pick, f, name, want):
   want[name] = ("STRING", list(shape), texts)
 
 
+def random_place(pick):
+  """How the file itself is laid out."""
+  if pick.random() < 0.5: return {"userblock_size": pick.choice([512, 1024])}
+  return pick.choice([{}, {"fs_strategy": "page", "fs_page_size": 4096}, {"meta_block_size": 1 << 16}])
+
+
 def random_file(pick, path):
   want = {}
-  makers = [add_numbers] * 8 + [add_packed, add_odd_float, add_special, add_special, add_strings]
+  makers = [add_numbers] * 8 + [add_packed, add_odd_float, add_edges, add_special, add_special, add_strings]
   with h5py.File(path, "w", libver=pick.choice(["earliest", "latest", "v110", "v108", ("earliest", "v110")]),
-                 userblock_size=pick.choice([0, 0, 512, 1024]), track_order=pick.random() < 0.2) as f:
+                 track_order=pick.random() < 0.2, **random_place(pick)) as f:
     groups = [""] + [f"g{i}" for i in range(pick.randint(0, 2))] + ["deep/er/äöü"]
     for g in groups[1:]: f.create_group(g)
     for i in range(pick.randint(1, 14)):
@@ -195,12 +234,12 @@ def flat(x):
   return [z for y in x for z in flat(y)] if isinstance(x, list) else [x]
 
 
-def same_file(want, mnt, where):
-  listing = {t["name"]: t for t in json.loads((mnt / "tensors.json").read_text())["tensors"]}
+def same_file(want, mnt, root, where):
+  listing = {t["name"]: t for t in json.loads((root / "tensors.json").read_text())["tensors"]}
   if set(listing) != set(want): failures.append(f"{where}: names: {sorted(set(listing) ^ set(want))[:4]}")
   for name in sorted(set(listing) & set(want)):
     t, (dtype, shape, data) = listing[name], want[name]
-    path = mnt / "tensors" / t["path"]
+    path = root / "tensors" / t["path"]
     raw = path.read_bytes()
     if (t["dtype"], t["shape"]) != (dtype, shape): failures.append(f"{where}: {name!r}: want {dtype} {shape}, got {t['dtype']} {t['shape']}")
     elif dtype == "STRING":
@@ -211,7 +250,7 @@ def same_file(want, mnt, where):
       with open(mnt / t["file"], "rb") as f:
         f.seek(t["offset"])
         if f.read(t["nbytes"]) != raw: failures.append(f"{where}: {name!r}: is not at {t['offset']} of {t['file']}")
-  m = json.loads((mnt / "metadata.json").read_text())
+  m = json.loads((root / "metadata.json").read_text())
   got = [m.get(k) for k in ("count", "names", "text", "matrix", "yes")]
   if got != [-3, ["a", "bc"], "über", [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], True]: failures.append(f"{where}: metadata {got}")
 
@@ -243,17 +282,21 @@ def spread_out():
 
 
 def main():
-  count = 1
+  all = {}
+  with tempfile.TemporaryDirectory() as d:
+    d = pathlib.Path(d)
+    for seed in seeds(200): all[f"{seed}.h5"] = random_file(random.Random(4000 + seed), d / f"{seed}.h5")
+    np.save(d / "other.npy", np.zeros(1))  # so that no model is alone and at the root
+    np.save(d / "another.npy", np.zeros(1))
+    with mounted(d) as mnt:
+      for name, want in all.items():
+        where = f"SEED={name.split('.')[0]}"
+        try: same_file(want, mnt, mnt / "models" / name, where)
+        except Exception as e: failures.append(f"{where}: {type(e).__name__}: {e}")
+    alone = min(all)
+    with mounted(d / alone) as mnt: same_file(all[alone], mnt, mnt, f"{alone} by itself")
   spread_out()
-  for seed in seeds(40):
-    pick, where = random.Random(4000 + seed), f"SEED={seed}"
-    with tempfile.TemporaryDirectory() as d:
-      try:
-        want = random_file(pick, pathlib.Path(d) / "m.h5")
-        with mounted(pathlib.Path(d) / "m.h5") as mnt: same_file(want, mnt, where)
-      except Exception as e: failures.append(f"{where}: {type(e).__name__}: {e}")
-    count += 1
-  report(count)
+  report(len(all) + 1)
 
 
 main()
