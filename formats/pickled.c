@@ -128,7 +128,8 @@ int pickled_open_object(struct model *m)
 		return -ENOMEM;
 	made->items[0] = value_string(m->arena, "$class", 6);
 	made->items[1] = class;
-	memcpy(made->items + 2, map->items, 2 * (size_t)map->n * sizeof *map->items);
+	if (map->n)
+		memcpy(made->items + 2, map->items, 2 * (size_t)map->n * sizeof *map->items);
 	made->n = map->n + 1;
 	m->metadata = made;
 	return made->items[0] ? 0 : -ENOMEM;
