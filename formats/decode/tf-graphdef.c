@@ -20,6 +20,7 @@
 
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
+#include "../../cache/text.h"
 #include "../build.h"
 #include "../tensorflow.h"
 
@@ -379,6 +380,136 @@ static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, cons
 	return 1;
 }
 
+/* ---- checking ---- */
+
+struct names { /* of the nodes, sorted */
+	struct arena *a;
+	const char **list;
+	size_t n, cap;
+	void (*found)(void *ctx, const char *sentence);
+	void *ctx;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int add_name(struct names *x, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	struct pb_field e;
+	struct pb in;
+	int r = pb_enter(m, f, &in, err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		const char **list, *name;
+
+		if (e.number != 1)
+			continue;
+		r = pb_string(&in, &e, x->a, TF_NAME_MAX, &name, NULL, err);
+		list = arena_grow(x->a, x->list, &x->cap, x->n + 1, sizeof *list);
+		if (r >= 0 && !list)
+			r = no_memory(err);
+		if (r < 0)
+			return r;
+		x->list = list;
+		list[x->n++] = name;
+	}
+	return r;
+}
+
+/* An input is NAME, NAME:OUTPUT or ^NAME. */
+static int check_input(struct names *x, const char *node, char *input)
+{
+	const char *name = input && *input == '^' ? input + 1 : input;
+	_cleanup_text_ struct text t = TEXT_INIT;
+	char *colon = input ? strrchr(input, ':') : NULL;
+
+	if (!input)
+		return -ENOMEM;
+	if (colon && colon[1 + strspn(colon + 1, "0123456789")] == '\0')
+		*colon = '\0';
+	if (bsearch(&name, x->list, x->n, sizeof *x->list, by_text))
+		return 0;
+	text_printf(&t, "the node '%s' has the input '%s', which is not there", node, name);
+	if (text_bad(&t))
+		return -ENOMEM;
+	x->found(x->ctx, t.s);
+	return 0;
+}
+
+static int check_inputs(struct names *x, const struct pb *m, const struct pb_field *f, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	const char *node = "", *input;
+	struct pb_field e;
+	struct pb in;
+	int r = a ? pb_enter(m, f, &in, err) : no_memory(err);
+
+	while (r >= 0 && (r = pb_next(&in, &e, err)) > 0) {
+		if (e.number == 1)
+			r = pb_string(&in, &e, a, TF_NAME_MAX, &node, NULL, err);
+		else if (e.number == 3)
+			r = pb_string(&in, &e, a, TF_NAME_MAX, &input, NULL, err);
+		if (r >= 0 && e.number == 3 && check_input(x, node, arena_string(a, input, strlen(input))) < 0)
+			r = no_memory(err);
+	}
+	return r;
+}
+
+static void check_twice(struct names *x)
+{
+	for (size_t i = 1; i < x->n; i++) {
+		_cleanup_text_ struct text t = TEXT_INIT;
+
+		if (strcmp(x->list[i], x->list[i - 1]) != 0)
+			continue;
+		text_printf(&t, "two nodes are called '%s'", x->list[i]);
+		if (!text_bad(&t))
+			x->found(x->ctx, t.s);
+	}
+}
+
+/* What import_graph_def() refuses: names that are there twice, inputs that are not there. */
+static int check_graph(struct names *x, struct range graph, struct error *err)
+{
+	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
+	struct pb m, again;
+	struct pb_field f;
+	int r = 0;
+
+	if (!file)
+		return no_memory(err);
+	pb_open(file, graph, &m);
+	again = m;
+	while (r >= 0 && (r = pb_next(&m, &f, err)) > 0)
+		if (f.number == 1)
+			r = add_name(x, &m, &f, err);
+	if (r < 0)
+		return r;
+	if (x->n)
+		qsort(x->list, x->n, sizeof *x->list, by_text);
+	check_twice(x);
+	while (r >= 0 && (r = pb_next(&again, &f, err)) > 0)
+		if (f.number == 1)
+			r = check_inputs(x, &again, &f, err);
+	return r;
+}
+
+static int tf_graphdef_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
+			     void *ctx, struct error *err)
+{
+	_cleanup_arena_ struct arena *a = arena_new();
+	struct names x = { .a = a, .found = found, .ctx = ctx };
+	struct range graph;
+
+	if (!a)
+		return no_memory(err);
+	if (find_graph(bundle_find(m->source, m->heads[0])->data, &graph) <= 0)
+		return fail(err, EBADMSG, "no TensorFlow graph any more");
+	return check_graph(&x, graph, err);
+}
+
 const struct decoder tf_graphdef_decoder = {
 	.name = "tf-graphdef",
 	.summary = "TensorFlow frozen graphs (GraphDef) and meta graphs: their constants",
@@ -386,4 +517,5 @@ const struct decoder tf_graphdef_decoder = {
 	.safe = "protobuf, read as data; the graph is not run",
 	.claim = tf_graphdef_claim,
 	.decode = tf_graphdef_decode,
+	.check = tf_graphdef_check,
 };

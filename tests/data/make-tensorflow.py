@@ -338,6 +338,10 @@ def graphs(top):
   function = field(2, field(1, field(1, field(1, "f")) + field(3, const("inner", tensor(FLOAT, [1], field(4, numbers(1, 9))))[2:])))
   (top / "frozen.pb").write_bytes(good + function)
   (top / "no-constants.pb").write_bytes(placeholder + versions)
+  add = field(1, "add") + field(2, "Add")
+  def inputs(*names): return b"".join(field(3, n) for n in names)
+  (top / "inputs.pb").write_bytes(placeholder + const("c", tensor(FLOAT, [1], field(5, numbers(1)))) + field(1, add + inputs("x", "c:0", "^x")))
+  (top / "breaches.pb").write_bytes(placeholder + placeholder + field(1, add + inputs("x:1", "none:0", "^gone", "x:y")) + const("c", tensor(FLOAT, [1], field(5, numbers(1)))))
   info = field(1, field(2, b"") + field(4, "train") + field(5, "1.14.0"))
   (top / "graph.meta").write_bytes(info + field(2, placeholder + const("shape", tensor(INT32, [2], field(4, struct.pack("<2i", 3, 4)))) + versions) + field(3, field(1, "save/Const:0")))
   bad = {"cut": good[:200], "content": placeholder + const("c", tensor(FLOAT, [3], field(4, numbers(2)))), "fields": placeholder + const("c", tensor(FLOAT, [3], field(5, numbers(1)) + field(7, b"\1"))),
