@@ -53,6 +53,8 @@ struct blob_ops {
 	/* Where the run from offset lies in a local file: 1 and *ret, or 0.
 	 * Leaves, and blobs whose parts are not kept (make_parts). */
 	int (*place)(const struct blob *b, uint64_t offset, struct place *ret);
+	/* What all of a decoded blob was packed in; .blob NULL: not known. */
+	struct range (*origin)(const struct blob *b);
 };
 
 /* Read up to size bytes at offset of r; fewer only at the end of the range.

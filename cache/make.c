@@ -491,10 +491,16 @@ static void chunks_identify(const struct blob *b, uint64_t offset, uint64_t size
 	(void)range_identify(c->c.from, h);
 }
 
+static struct range chunks_origin(const struct blob *blob)
+{
+	return ((const struct chunked *)blob)->c.from;
+}
+
 static const struct blob_ops chunks_ops = {
 	.read = chunks_read,
 	.want = chunks_want,
 	.identify = chunks_identify,
+	.origin = chunks_origin,
 };
 
 struct range make_chunks(struct arena *a, uint64_t size, const struct chunks *c)

@@ -32,23 +32,26 @@ struct stream {
 	struct packed p;
 	struct key key;     /* of its chunks in the shared cache */
 	struct range spool; /* .blob NULL: by chunks */
-	double grown;       /* bytes of output for a byte of the file at the bottom */
 };
 
-static const struct blob_ops stream_ops;
-
-/* How many bytes at the bottom src stands for: a bomb in a bomb is one bomb. */
-static double bottom(struct range src)
+/* How many bytes at the bottom a byte of src stands for: a bomb in a bomb is one
+ * bomb.  Never more than one. */
+double stream_share(struct range src)
 {
+	struct range origin = { 0 };
+	double share = 1;
+
 	src = range_follow(src);
-	if (!src.blob || src.blob->ops != &stream_ops)
-		return (double)src.size;
-	return (double)src.size / ((const struct stream *)src.blob)->grown;
+	if (src.blob && src.blob->size && src.blob->ops->origin)
+		origin = src.blob->ops->origin(src.blob);
+	if (origin.blob)
+		share = stream_share(origin) * (double)origin.size / (double)src.blob->size;
+	return share < 1 ? share : 1;
 }
 
 int stream_allowed(struct range src, const char *name, uint64_t out, struct error *err)
 {
-	double in = bottom(src);
+	double in = (double)src.size * stream_share(src);
 	char is[32], was[32], most[32];
 
 	if (out <= stream_limits.bytes || (double)out <= in * (double)stream_limits.ratio)
@@ -287,10 +290,16 @@ static void stream_identify(const struct blob *b, uint64_t offset, uint64_t size
 	(void)range_identify(s->p.src, h);
 }
 
+static struct range stream_origin(const struct blob *b)
+{
+	return ((const struct stream *)b)->p.src;
+}
+
 static const struct blob_ops stream_ops = {
 	.read = stream_read,
 	.want = stream_want,
 	.identify = stream_identify,
+	.origin = stream_origin,
 };
 
 /* ---- making one ---- */
@@ -316,7 +325,6 @@ static int make(struct arena *a, const struct packed *p, struct range spool, str
 		struct error *err)
 {
 	struct stream *s = arena_alloc(a, sizeof *s);
-	double in = bottom(p->src);
 
 	assert(p->n && !p->points[0].out);
 	if (!s || arena_defer(a, forget, s) < 0)
@@ -326,7 +334,6 @@ static int make(struct arena *a, const struct packed *p, struct range spool, str
 	if (s->p.memory > p->size) /* no window is larger than the output */
 		s->p.memory = p->size + FEED;
 	s->key = hash_memory(&s->blob.number, sizeof s->blob.number);
-	s->grown = in > 0 && (double)p->size > in ? (double)p->size / in : 1;
 	s->spool = spool;
 	*ret = (struct range){ &s->blob, 0, p->size };
 	return 0;

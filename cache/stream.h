@@ -56,7 +56,9 @@ int stream_make(struct arena *a, const struct packed *p, struct range *ret, stru
 int stream_measure(struct arena *a, const struct packed *p, struct range *ret, struct error *err);
 
 /* May `out` bytes be made of src?  Bytes that src itself was decoded from are
- * what counts.  0, or a sentence that calls it a bomb. */
+ * what counts: stream_share() of them for each.  0, or a sentence that calls it a
+ * bomb. */
+double stream_share(struct range src);
 int stream_allowed(struct range src, const char *name, uint64_t out, struct error *err);
 /* An output of more than `bytes` that is more than `ratio` times its input is
  * refused.  UINT64_MAX: no limit.  Parsed options: set before threads start. */

@@ -57,6 +57,7 @@ struct zip {
 	uint64_t count;           /* entries it should have */
 	uint64_t prefix;          /* to be added to every offset */
 	bool numbered;            /* zip_open_numbered(): names are no paths */
+	double bottom;            /* bytes of a file that all of data was decoded from */
 	struct member *members;   /* without the folders */
 	size_t n;
 };
@@ -271,6 +272,7 @@ static int read_end(struct zip *z, struct ending *e, struct error *err)
 	z->prefix = z->directory - e->offset;
 	z->size = e->size;
 	z->count = e->count;
+	z->bottom = (double)z->data.size * stream_share(z->data);
 	return 0;
 }
 
@@ -338,6 +340,7 @@ static int read_zip64(const struct zip *z, struct member *e, struct bytes x, uin
 static int check_sizes(const struct zip *z, const struct member *e, struct error *err)
 {
 	const struct zip_member *m = &e->m;
+	double packed;
 
 	if (m->flags & (ENCRYPTED | STRONG | MASKED))
 		return refuse(z, e->name, err, "is encrypted");
@@ -355,11 +358,13 @@ static int check_sizes(const struct zip *z, const struct member *e, struct error
 	if (m->size / DEFLATE_MOST > m->packed)
 		return refuse(z, e->name, err, "has %" PRIu64 " bytes packed to %" PRIu64
 			      ", deflate cannot do better than 1032 to 1", m->size, m->packed);
-	if (m->size > zip_limits.bytes && m->size / zip_limits.ratio >= m->packed)
+	/* In an archive that is packed itself, all of that is what counts. */
+	packed = (double)m->packed < z->bottom ? (double)m->packed : z->bottom;
+	if (m->size > zip_limits.bytes && (double)m->size / (double)zip_limits.ratio >= packed)
 		return refuse(z, e->name, err,
 			      "has %" PRIu64 " bytes packed to %" PRIu64 ", over %" PRIu64
 			      " to 1 is taken for a zip bomb (" LIMITS_OPTIONS ")",
-			      m->size, m->packed, zip_limits.ratio);
+			      m->size, (uint64_t)packed, zip_limits.ratio);
 	return 0;
 }
 
