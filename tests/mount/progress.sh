@@ -23,7 +23,6 @@ while True:
     sys.stdout.buffer.write(b)
 sys.exit(p.wait())
 END
-mkdir -p mnt
 python3 terminal.py "$MODELFS" mount m.safetensors.bz2 mnt >said || wrong "mount: status $?: $(cat said)"
 ls -l mnt/tensors/w >/dev/null || wrong "no tensor"
 umount_ mnt
