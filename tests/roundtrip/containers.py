@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Models in archives that Python's own libraries write, in each other at random:
-every file of the mount is what was packed."""
+"""Models in archives that Python's own libraries, and the programs that are there, write,
+in each other at random: every file of the mount is what was packed."""
 import bz2, gzip, io, lzma, pathlib, random, subprocess, tarfile, tempfile, zipfile, zlib
 import safetensors.torch
 from lib import *
@@ -33,6 +33,30 @@ if have("zstd"):
   COMPRESSED["-sized.zst"] = lambda pick, data: piped("zstd", "-q", f"--stream-size={len(data)}")(pick, data)
 if have("lz4"): COMPRESSED[".lz4"] = lambda pick, data: members(pick, data, lambda d: piped("lz4", "-q", "-c")(pick, d))
 if have("xz"): COMPRESSED["-blocks.xz"] = lambda pick, data: piped("xz", "-0", "-T2", f"--block-size={pick.choice([500, 5000, 50000])}")(pick, data)
+
+
+# The same formats as other programs write them: several threads, blocks, frames.
+for suffix, *command in ((".gz", "pigz"), ("-independent.gz", "pigz", "-i", "-b", "128"), ("-zlib.z", "pigz", "-z"), ("-blocks.gz", "bgzip"), ("-parallel.bz2", "pbzip2", "-1", "-b1"),
+                         ("-long.zst", "zstd", "-q", "--long=27"), ("-threads.zst", "zstd", "-q", "-T2", "-B100K"), ("-dependent.lz4", "lz4", "-q", "-BD", "-B4")):
+  if have(command[0]): COMPRESSED[f"-{command[0]}{suffix}"] = piped(*command, "-c")
+
+
+def pack_by(pick, files, name, command):
+  """What a program makes of a folder with the files, in the folder's name; it writes to NAME."""
+  with tempfile.TemporaryDirectory() as d:
+    d = pathlib.Path(d)
+    for f, data in files.items():
+      (d / "in" / f).parent.mkdir(parents=True, exist_ok=True)
+      (d / "in" / f).write_bytes(data)
+    subprocess.run([str(d / name) if w == "NAME" else w for w in command], cwd=d / "in", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return "-" + command[0] + pathlib.Path(name).suffix, (d / name).read_bytes()
+
+
+PROGRAMS = [(n, c.split()) for n, c in (
+  ("x.zip", "zip -q -r NAME ."), ("x.zip", "zip -q -r -0 NAME ."), ("x.zip", "zip -q -r -fd NAME ."), ("x.zip", "zip -q -r -fz NAME ."), ("x.zip", "zip -q -r -Z bzip2 NAME ."),
+  ("x.zip", "7z a -tzip NAME ."), ("x.zip", "7z a -tzip -mm=LZMA NAME ."), ("x.zip", "7z a -tzip -mm=BZip2 NAME ."), ("x.zip", "bsdtar --format=zip -cf NAME ."),
+  ("x.tar", "tar --format=gnu -cf NAME ."), ("x.tar", "tar --format=posix -cf NAME ."), ("x.tar", "bsdtar --format=pax -cf NAME ."), ("x.tar", "bsdtar --format=gnutar -cf NAME ."),
+) if have(c.split()[0])]
 
 
 def pack_zip(pick, files):
@@ -78,7 +102,8 @@ def one(seed, d):
   pick = random.Random(seed)
   files = random_files(pick)
   where = f"seed {seed}"
-  suffix, data = pick.choice([pack_zip, pack_tar])(pick, files)
+  pack = pick.choice([pack_zip, pack_tar] + [lambda pick, files: pack_by(pick, files, *pick.choice(PROGRAMS))] * bool(PROGRAMS))
+  suffix, data = pack(pick, files)
   for _ in range(pick.randrange(3)):
     more, pack = pick.choice(list(COMPRESSED.items()))
     suffix, data = suffix + more, pack(pick, data)
