@@ -81,7 +81,8 @@ static int inline_array(const struct value *map, struct range src, uint64_t at,
 	}
 	if (!range_has(src, at, ret->skip) || size > src.size - at - ret->skip)
 		return fail(err, EBADMSG, "an array of joblib's at byte %" PRIu64 " has %" PRIu64
-			    " bytes, %" PRIu64 " are left in the file", at, size, src.size - at);
+			    " bytes, %" PRIu64 " are left in the file;"
+			    " it may still be being written", at, size, src.size - at);
 	ret->data = range_sub(src, at + ret->skip, size);
 	ret->skip += size;
 	ret->kind = JOBLIB_INLINE;

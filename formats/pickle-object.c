@@ -569,7 +569,8 @@ static int step_over(struct machine *m)
 		return r;
 	if (skip > machine_left(m))
 		return bad(m, "%" PRIu64 " bytes follow that are not the pickle's, %" PRIu64
-			   " are left in the file", skip, machine_left(m));
+			   " are left in the file; it may still be being written", skip,
+			   machine_left(m));
 	m->skipped += skip;
 	machine_skip(m, skip);
 	return 0;

@@ -107,7 +107,8 @@ static int fill(struct machine *m, size_t need)
 	int r;
 
 	if (machine_left(m) < need)
-		return bad(m, "the file ends within the pickle, a pickle ends with STOP");
+		return bad(m, "the file ends within the pickle, a pickle ends with STOP;"
+			   " it may still be being written");
 	memmove(m->window, m->window + m->at, left);
 	m->base += m->at;
 	m->at = 0;
@@ -117,7 +118,8 @@ static int fill(struct machine *m, size_t need)
 		return r;
 	m->have += got;
 	if (m->have < need)
-		return bad(m, "the file ends within the pickle, a pickle ends with STOP");
+		return bad(m, "the file ends within the pickle, a pickle ends with STOP;"
+			   " it may still be being written");
 	return 0;
 }
 
@@ -218,8 +220,8 @@ static int read_length(struct machine *m, size_t size)
 		return bad(m, "%s of %" PRId32 " bytes, a length is not negative", m->op->name,
 			   (int32_t)m->number);
 	if (m->number > machine_left(m))
-		return bad(m, "%s of %" PRIu64 " bytes, %" PRIu64 " are left in the file",
-			   m->op->name, m->number, machine_left(m));
+		return bad(m, "%s of %" PRIu64 " bytes, %" PRIu64 " are left in the file;"
+			   " it may still be being written", m->op->name, m->number, machine_left(m));
 	return 0;
 }
 
@@ -409,8 +411,8 @@ static int do_proto(struct machine *m)
 static int do_frame(struct machine *m)
 {
 	if (m->number > machine_left(m) && !(m->o && m->o->global))
-		return bad(m, "FRAME of %" PRIu64 " bytes, %" PRIu64 " are left in the file",
-			   m->number, machine_left(m));
+		return bad(m, "FRAME of %" PRIu64 " bytes, %" PRIu64 " are left in the file;"
+			   " it may still be being written", m->number, machine_left(m));
 	return 0;
 }
 

@@ -23,13 +23,15 @@ struct row {
 };
 
 #define P(text) "" text, sizeof(text) - 1
+#define LEFT "are left in the file; it may still be being written"
+#define ENDS "the file ends within the pickle, a pickle ends with STOP; it may still be being written"
 #define AT(byte) "!t: pickle at byte " #byte ": "
 
 static const struct row rows[] = {
 	/* nothing, and stop */
-	{ 0, P(""), AT(0) "the file ends within the pickle, a pickle ends with STOP" },
+	{ 0, P(""), AT(0) ENDS },
 	{ 'N', P("N."), "None" },
-	{ 'N', P("N"), AT(1) "the file ends within the pickle, a pickle ends with STOP" },
+	{ 'N', P("N"), AT(1) ENDS },
 	{ '.', P("."), AT(0) "STOP needs 1 object on the stack, there are 0" },
 	{ '.', P("N(."), AT(2) "STOP needs 1 object on the stack, there are 0" },
 	{ '.', P("NI01\n."), "True" },
@@ -57,10 +59,10 @@ static const struct row rows[] = {
 			    "4300 digits and no leading zeros" },
 	{ 'I', P("I0x-1\n."), AT(0) "INT is written \"0x-1\" (4 characters), an integer has at most "
 			      "4300 digits and no leading zeros" },
-	{ 'I', P("I12"), AT(0) "the file ends within the pickle, a pickle ends with STOP" },
+	{ 'I', P("I12"), AT(0) ENDS },
 	{ 'J', P("J\x01\x02\x00\x80."), "-2147483135" },
 	{ 'J', P("J\xff\xff\xff\x7f."), "2147483647" },
-	{ 'J', P("J\xff\xff."), AT(0) "the file ends within the pickle, a pickle ends with STOP" },
+	{ 'J', P("J\xff\xff."), AT(0) ENDS },
 	{ 'K', P("K\x00."), "0" },
 	{ 'K', P("K\xff."), "255" },
 	{ 'M', P("M\xff\xff."), "65535" },
@@ -77,11 +79,11 @@ static const struct row rows[] = {
 	{ 0x8a, P("\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80."), "-9223372036854775808" },
 	{ 0x8a, P("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00."), "int:008000000000000000" },
 	{ 0x8a, P("\x8a\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff."), "-1" },
-	{ 0x8a, P("\x8a\x05\x01."), AT(0) "LONG1 of 5 bytes, 2 are left in the file" },
+	{ 0x8a, P("\x8a\x05\x01."), AT(0) "LONG1 of 5 bytes, 2 " LEFT },
 	{ 0x8b, P("\x8b\x02\x00\x00\x00\x00\x01."), "256" },
 	{ 0x8b, P("\x8b\xff\xff\xff\xff."), AT(0) "LONG4 of -1 bytes, a length is not negative" },
 	{ 0x8b, P("\x8b\xff\xff\xff\x7f."),
-	  AT(0) "LONG4 of 2147483647 bytes, 1 are left in the file" },
+	  AT(0) "LONG4 of 2147483647 bytes, 1 " LEFT },
 	{ 'F', P("F1.5\n."), "1.5" },
 	{ 'F', P("F-1e+300\n."), "-1.0000000000000001e+300" },
 	{ 'F', P("Fnan\n."), "nan" },
@@ -111,7 +113,7 @@ static const struct row rows[] = {
 	{ 'T', P("T\x03\x00\x00\x00" "abc."), "'abc'" },
 	{ 'T', P("T\x02\x00\x00\x00\xff\xfe."), "b'\\xff\\xfe'" },
 	{ 'T', P("T\xff\xff\xff\xff" "abc."), AT(0) "BINSTRING of -1 bytes, a length is not negative" },
-	{ 'T', P("T\x05\x00\x00\x00" "abc."), AT(0) "BINSTRING of 5 bytes, 4 are left in the file" },
+	{ 'T', P("T\x05\x00\x00\x00" "abc."), AT(0) "BINSTRING of 5 bytes, 4 " LEFT },
 	{ 'U', P("U\x03" "abc."), "'abc'" },
 	{ 'U', P("U\x00."), "''" },
 	{ 'U', P("U\x01\x80."), "b'\\x80'" },
@@ -127,24 +129,24 @@ static const struct row rows[] = {
 	{ 'X', P("X\x03\x00\x00\x00\xed\xa0\x80."), "'\xed\xa0\x80'" },
 	{ 'X', P("X\x02\x00\x00\x00\xc3\x28."), AT(0) "BINUNICODE is not UTF-8" },
 	{ 'X', P("X\xff\xff\xff\xff" "a."),
-	  AT(0) "BINUNICODE of 4294967295 bytes, 2 are left in the file" },
+	  AT(0) "BINUNICODE of 4294967295 bytes, 2 " LEFT },
 	{ 0x8c, P("\x8c\x01" "a."), "'a'" },
 	{ 0x8c, P("\x8c\x02\xed\xa0."), AT(0) "SHORT_BINUNICODE is not UTF-8" },
 	{ 0x8d, P("\x8d\x01\x00\x00\x00\x00\x00\x00\x00" "a."), "'a'" },
 	{ 0x8d, P("\x8d\x00\x00\x00\x00\x00\x00\x00\x80" "a."),
-	  AT(0) "BINUNICODE8 of 9223372036854775808 bytes, 2 are left in the file" },
+	  AT(0) "BINUNICODE8 of 9223372036854775808 bytes, 2 " LEFT },
 	{ 0x8d, P("\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "a."),
-	  AT(0) "BINUNICODE8 of 18446744073709551615 bytes, 2 are left in the file" },
+	  AT(0) "BINUNICODE8 of 18446744073709551615 bytes, 2 " LEFT },
 	{ 'B', P("B\x02\x00\x00\x00\x00\xff."), "b'\\x00\\xff'" },
-	{ 'B', P("B\x03\x00\x00\x00\x00\xff"), AT(0) "BINBYTES of 3 bytes, 2 are left in the file" },
+	{ 'B', P("B\x03\x00\x00\x00\x00\xff"), AT(0) "BINBYTES of 3 bytes, 2 " LEFT },
 	{ 'C', P("C\x02hi."), "b'hi'" },
 	{ 'C', P("C\x00."), "b''" },
 	{ 0x8e, P("\x8e\x02\x00\x00\x00\x00\x00\x00\x00hi."), "b'hi'" },
 	{ 0x8e, P("\x8e\xff\xff\xff\xff\xff\xff\xff\xffhi."),
-	  AT(0) "BINBYTES8 of 18446744073709551615 bytes, 3 are left in the file" },
+	  AT(0) "BINBYTES8 of 18446744073709551615 bytes, 3 " LEFT },
 	{ 0x96, P("\x96\x02\x00\x00\x00\x00\x00\x00\x00hi."), "bytearray(b'hi')" },
 	{ 0x96, P("\x96\x03\x00\x00\x00\x00\x00\x00\x00hi"),
-	  AT(0) "BYTEARRAY8 of 3 bytes, 2 are left in the file" },
+	  AT(0) "BYTEARRAY8 of 3 bytes, 2 " LEFT },
 	{ 0x97, P("\x97."), "!t: pickle at byte 0: NEXT_BUFFER, but out-of-band data is not in the "
 			    "file" },
 	{ 0x98, P("C\x00\x98."), "!t: pickle at byte 2: READONLY_BUFFER, but out-of-band data is "
@@ -230,7 +232,7 @@ static const struct row rows[] = {
 				      "line break" },
 	{ 'c', P("c\xff\nx\n."), AT(0) "GLOBAL has a name that is not UTF-8 or holds a NUL or a "
 				 "line break" },
-	{ 'c', P("cos\nsystem."), AT(0) "the file ends within the pickle, a pickle ends with STOP" },
+	{ 'c', P("cos\nsystem."), AT(0) ENDS },
 	{ 0x93, P("\x8c\x02os\x8c\x06system\x93."), "os.system" },
 	{ 0x93, P("\x8c\x03o\ns\x8c\x06system\x93."), AT(13) "STACK_GLOBAL has a name that is not "
 						       "UTF-8 or holds a NUL or a line break" },
@@ -276,9 +278,9 @@ static const struct row rows[] = {
 	{ 0x95, P("\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00N."), "None" },
 	{ 0x95, P("\x80\x04\x95\x01\x00\x00\x00\x00\x00\x00\x00N."), "None" },
 	{ 0x95, P("\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00N."),
-	  AT(2) "FRAME of 3 bytes, 2 are left in the file" },
+	  AT(2) "FRAME of 3 bytes, 2 " LEFT },
 	{ 0x95, P("\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xffN."),
-	  AT(2) "FRAME of 18446744073709551615 bytes, 2 are left in the file" },
+	  AT(2) "FRAME of 18446744073709551615 bytes, 2 " LEFT },
 
 	/* what containers of Python's library become */
 	{ 0, P("c__builtin__\nlist\n)R."), "[]" },
