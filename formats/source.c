@@ -222,6 +222,8 @@ static int source_inside(const char *format, struct opened *o, struct error *err
 		struct claims claims;
 		int r = e ? containers_open(e->data, entry_path(b, e, o->arena), b->arena, &inside, err) : 0;
 
+		if (r < 0 && r != -ENOMEM && o->claims.n_refusals)
+			return 0;
 		if (r <= 0)
 			return r;
 		r = arena_hold(o->arena, inside->arena);

@@ -84,6 +84,7 @@ def main():
   changed("bad-overlap", overlap)
   changed("bad-file-missing", lambda m, d: (d / "__1_0.distcp").unlink())
   changed("bad-no-metadata", lambda m, d: (d / ".metadata").unlink())
+  changed("bad-one-rank", lambda m, d: [(d / n).unlink() for n in (".metadata", "__1_0.distcp")])
   changed("bad-path", lambda m, d: setattr(infos(m, "model.rows")[0], "relative_path", "../two-ranks/__0_0.distcp"))
   changed("bad-length", lambda m, d: setattr(infos(m, "model.rows")[0], "length", 1 << 40))
   changed("bad-offset", lambda m, d: setattr(infos(m, "model.rows")[0], "offset", 3))
