@@ -385,8 +385,8 @@ static int external_data(struct reading *x, struct tensor *t, uint64_t bytes, st
 		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " bytes of external data, its shape says %" PRIu64,
 			    t->name, x->length, bytes);
 	if (!range_has(e->data, x->offset, x->length))
-		return fail(err, EBADMSG, "tensor '%s' ends at %" PRIu64 " of '%s', past its end at %" PRIu64,
-			    t->name, x->offset + x->length, location, e->data.size);
+		return fail(err, EBADMSG, "tensor '%s' ends at %" PRIu64 " of '%s', past its end at %" PRIu64
+			    "; it may still be being written", t->name, x->offset + x->length, location, e->data.size);
 	t->data = range_sub(e->data, x->offset, x->length);
 	return 0;
 }

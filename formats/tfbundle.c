@@ -166,8 +166,8 @@ static int stored_bytes(struct open *o, const struct tfindex_entry *e, struct ra
 			    "(git lfs pull does that)", e->shard);
 	if (!range_has(shard, e->offset, e->size))
 		return fail(err, EBADMSG, "tensor '%s' has %" PRIu64 " bytes from %" PRIu64
-			    " of shard %u, which has %" PRIu64, e->key, e->size, e->offset, e->shard,
-			    shard.size);
+			    " of shard %u, which has %" PRIu64 "; it may still be being written", e->key,
+			    e->size, e->offset, e->shard, shard.size);
 	*ret = range_sub(shard, e->offset, e->size);
 	return 0;
 }

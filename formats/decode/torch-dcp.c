@@ -133,8 +133,8 @@ static int find_bytes(const struct dcp *d, const char *name, const struct value 
 			    d->path, name, path->s);
 	if (!range_has(e->data, (uint64_t)offset, (uint64_t)length))
 		return fail(err, EBADMSG, "%s: '%.200s' is at bytes %" PRId64 " to %" PRId64
-			    " of '%.200s', which has %" PRIu64, d->path, name, offset, offset + length,
-			    path->s, e->data.size);
+			    " of '%.200s', which has %" PRIu64 "; it may still be being written", d->path,
+			    name, offset, offset + length, path->s, e->data.size);
 	*ret = range_sub(e->data, (uint64_t)offset, (uint64_t)length);
 	*ret_path = arena_printf(d->s.a, "%s: '%s'", entry_path(d->b, e, d->s.a), name);
 	return *ret_path ? 0 : fail(err, ENOMEM, "%s: no memory", d->path);
