@@ -81,34 +81,93 @@ const struct names *names_state(struct shown *s, uint32_t optimizer)
 	return n;
 }
 
-/* "a" is a.npy, and "a.npy/b" is a.npy/b.npy: one is a directory of the other.
- * Then the paths are made again, of whole names. */
-static bool npy_collides(const struct names *own)
+/* Is it one of the paths?  Path is of n bytes. */
+static bool is_path(const struct index *ix, const char *path, size_t n)
 {
-	for (uint32_t i = 0; i < own->n; i++)
-		if (strstr(own->paths[i], ".npy/"))
+	uint32_t lo = 0, hi = ix->n;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		const char *other = index_path(ix, mid);
+		int r = strncmp(other, path, n);
+
+		if (r == 0 && !other[n])
 			return true;
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
 	return false;
 }
 
-static struct names *npy_whole(struct shown *s, const struct names *own, const uint32_t *tensors,
-			       uint32_t n)
+/* The last segment of t, from start on, cut as design.md cuts names. */
+static void cut_segment(struct text *t, size_t start, const char *path)
 {
-	struct names *ret = arena_alloc(s->names_arena, sizeof *ret);
-	_cleanup_free_ const char **flat = malloc((n + 1) * sizeof *flat);
+	size_t n = 230;
 
-	if (!ret || !flat)
-		return NULL;
-	*ret = (struct names){ .n = n, .tensors = tensors };
-	for (uint32_t i = 0; i < n; i++) {
-		flat[i] = arena_printf(s->names_arena, "%s.npy", names_tensor(s, ret, i)->name);
-		if (!flat[i])
-			return NULL;
+	if (text_bad(t) || t->n - start <= INDEX_NAME - 4)
+		return;
+	while (((unsigned char)t->s[start + n] & 0xc0) == 0x80)
+		n--;
+	for (size_t k = 1; k <= 2; k++) /* not within %2F */
+		if (t->s[start + n - k] == '%')
+			n -= k;
+	t->n = start + n;
+	text_printf(t, "%%~%016llx", (unsigned long long)hash_name(path, strlen(path)));
+}
+
+/* "a" is a.npy, and "a.npy/b" would be a.npy/b.npy: where one is a directory of
+ * the other, the longer writes that '/' as %2F. */
+static const char *npy_path(struct arena *a, const struct index *ix, const char *path,
+			    struct text *t)
+{
+	bool changed = false;
+	size_t start = 0;
+
+	t->n = 0;
+	for (const char *p = path; *p; p++) {
+		size_t n = (size_t)(p - path);
+
+		if (*p != '/') {
+			text_char(t, *p);
+		} else if (n > 4 && !memcmp(p - 4, ".npy", 4) && is_path(ix, path, n - 4)) {
+			text_str(t, "%2F");
+			changed = true;
+		} else {
+			cut_segment(t, start, path);
+			text_char(t, '/');
+			start = t->n;
+		}
 	}
-	ret->paths = names_to_paths(s->names_arena, flat, n);
-	if (!ret->paths || index_paths(s->names_arena, ret->paths, n, "", &ret->index) < 0)
+	cut_segment(t, start, path);
+	if (text_bad(t))
 		return NULL;
-	return ret;
+	return changed ? arena_string(a, t->s, t->n) : path;
+}
+
+static int npy_paths(struct shown *s, struct names *n)
+{
+	_cleanup_text_ struct text t = TEXT_INIT;
+	const char **paths = arena_array(s->names_arena, n->n + !n->n, sizeof *paths);
+
+	if (!paths)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n->n; i++) {
+		paths[i] = npy_path(s->names_arena, &n->index, n->paths[i], &t);
+		if (!paths[i])
+			return -ENOMEM;
+	}
+	n->paths = paths;
+	return index_paths(s->names_arena, paths, n->n, ".npy", &n->index);
+}
+
+static bool npy_collides(const struct names *n)
+{
+	for (uint32_t i = 0; i < n->n; i++)
+		if (strstr(n->paths[i], ".npy/"))
+			return true;
+	return false;
 }
 
 /* The own tensors that have an .npy, with their paths: own itself if it is all. */
@@ -140,8 +199,8 @@ static struct names *npy_make(struct shown *s, const struct names *own)
 		if (index_paths(s->names_arena, paths, n->n, ".npy", &n->index) < 0)
 			return NULL;
 	}
-	if (npy_collides(n))
-		return npy_whole(s, own, n->tensors, n->n);
+	if (npy_collides(n) && npy_paths(s, n) < 0)
+		return NULL;
 	n->index.suffix = ".npy";
 	return n;
 }

@@ -22,7 +22,7 @@ umount_ link/.
 # Names that are deep, long, or would leave the tree.
 python3 - <<'END'
 import json, struct
-names = ["/".join("a" * 3000), "/".join("b" * 60000), "../../etc/passwd", "/etc/passwd", "x" * 100000, ".modelfs/status", "d/" * 200 + "e", "a.npy/b", "a"]
+names = ["/".join("a" * 3000), "/".join("b" * 60000), "../../etc/passwd", "/etc/passwd", "x" * 100000, ".modelfs/status", "d/" * 200 + "e", "a.npy/b", "a", "q/..", "t/", "a.npy/" + "z" * 245]
 h, at = {}, 0
 for n in names:
     h[n] = {"dtype": "U8", "shape": [3], "data_offsets": [at, at + 3]}
@@ -37,7 +37,11 @@ mount_ n.safetensors mnt
 [ "$(tail -c 3 mnt/npy/a.npy)" = abc ] || wrong "npy of a"
 [ "$(cat "mnt/tensors/a.npy/b")" = abc ] || wrong "a.npy/b"
 [ "$(tail -c 3 "mnt/npy/a.npy%2Fb.npy")" = abc ] || wrong "npy of a.npy/b: $(ls mnt/npy)"
+# The others' are named as in tensors/ all the same.
+[ "$(tail -c 3 "mnt/npy/q/%2E%2E.npy")" = abc ] || wrong "npy of q/..: $(ls mnt/npy)"
+[ "$(tail -c 3 "mnt/npy/t%2F.npy")" = abc ] || wrong "npy of t/: $(ls mnt/npy)"
+[ "$(tail -c 3 mnt/npy/a.npy%2Fzzz*~????????????????.npy)" = abc ] || wrong "a long one: $(ls mnt/npy)"
 timeout 20 find mnt/tensors -maxdepth 300 >/dev/null || wrong "find: status $?"
-python3 -c 'import json; assert len(json.load(open("mnt/tensors.json"))["tensors"]) == 9' || wrong "tensors.json"
+python3 -c 'import json; assert len(json.load(open("mnt/tensors.json"))["tensors"]) == 12' || wrong "tensors.json"
 umount_ mnt
 done_
