@@ -55,6 +55,20 @@ const char *entry_path(const struct bundle *b, const struct entry *e, struct are
 	return path ? path : e->name;
 }
 
+int claim_alone(const struct entry *e, int rank, struct arena *a, struct claim *ret,
+		struct error *err)
+{
+	const char **names = arena_alloc(a, sizeof *names);
+
+	if (!names)
+		return fail(err, ENOMEM, "%s: no memory for a claim", e->name);
+	*names = e->name;
+	ret->names = names;
+	ret->n = 1;
+	ret->rank = rank;
+	return 1;
+}
+
 int decode(const struct bundle *b, const struct claim *c, struct model **ret, struct error *err)
 {
 	struct model *m, *o;

@@ -72,6 +72,10 @@ const char *decoder_names(struct text *t);
  * begin with it, decode() below adds nothing.  In a; never NULL. */
 const char *entry_path(const struct bundle *b, const struct entry *e, struct arena *a);
 
+/* What a decoder's claim() says of a model that is e alone: 1, or -ENOMEM and a sentence. */
+int claim_alone(const struct entry *e, int rank, struct arena *a, struct claim *ret,
+		struct error *err);
+
 /* Is what lies there the pointer that Git LFS leaves of a file that was not fetched? */
 bool entry_is_pointer(const struct entry *e);
 

@@ -185,25 +185,20 @@ static int archive_open(const struct bundle *b, const struct entry *e, struct ar
 static int archive_claim(const struct bundle *b, const struct entry *e, struct arena *a,
 			 struct claim *ret, struct error *err)
 {
-	const char **names = arena_alloc(a, sizeof *names);
 	struct claim inside = { 0 };
 	struct bundle *zip;
-	int r = names ? archive_open(b, e, a, &zip, &inside, err) : no_memory(err);
+	int r = archive_open(b, e, a, &zip, &inside, err);
 
 	if (r <= 0)
 		return r;
 	arena_put(zip->arena);
-	*names = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 int keras_claim(const struct bundle *b, const struct entry *e, const uint8_t *first, size_t n,
 		bool archive, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char *base = e->name + folder_size(e->name), **names;
+	const char *base = e->name + folder_size(e->name);
 	bool index = has_suffix(base, ".weights.json");
 
 	/* By itself it is opened as a zip, and its files are shown. */
@@ -215,14 +210,7 @@ int keras_claim(const struct bundle *b, const struct entry *e, const uint8_t *fi
 		return claim_index(b, e, a, ret, err);
 	if (!archive && hdf5_look(e->data, e->name) != HDF5_KIND_KERAS)
 		return 0;
-	names = arena_alloc(a, sizeof *names);
-	if (!names)
-		return no_memory(err);
-	*names = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 /* ---- tensors ---- */

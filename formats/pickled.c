@@ -22,20 +22,6 @@ struct pickled {
 	const char *path;
 };
 
-int pickled_claim(const struct bundle *b, const struct entry *e, struct arena *a,
-		  struct claim *ret, struct error *err)
-{
-	const char **names = arena_array(a, 1, sizeof *names);
-
-	if (!names)
-		return fail(err, ENOMEM, "%s: no memory for a claim", entry_path(b, e, a));
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
-}
-
 /* What is in data if it is compressed, else data itself; lives in a. */
 static int unpacked(struct range data, const char *path, struct arena *hold, struct arena *a,
 		    struct range *ret, struct error *err)

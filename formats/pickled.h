@@ -13,6 +13,3 @@ int pickled_model(const struct bundle *b, const struct claim *c, struct model **
 /* The attributes of an object that is the whole file become the keys of its metadata,
  * its class "$class".  0 or -ENOMEM. */
 int pickled_open_object(struct model *m);
-/* A claim on e alone.  1 or -ENOMEM. */
-int pickled_claim(const struct bundle *b, const struct entry *e, struct arena *a,
-		  struct claim *ret, struct error *err);

@@ -8,20 +8,11 @@
 static int hdf5_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 		      size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char **names;
-
 	/* One that cannot be opened is ours, too: decoding says why. */
 	if (!hdf5_is(first, n) || hdf5_look(e->data, e->name) == HDF5_KIND_KERAS ||
 	    keras_has(b, e))
 		return 0;
-	names = arena_alloc(a, sizeof *names);
-	if (!names)
-		return fail(err, ENOMEM, "no memory for a name");
-	*names = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 static int hdf5_decode(const struct bundle *b, const struct claim *c, struct model **ret,

@@ -64,7 +64,7 @@ static int joblib_claim(const struct bundle *b, const struct entry *e, const uin
 
 	if ((pickle_is(first, n) && joblib_is(first, n)) || z_file ||
 	    is_packed(e->name, b->folder, first, n))
-		return pickled_claim(b, e, a, ret, err);
+		return claim_alone(e, RANK_FILE, a, ret, err);
 	return 0;
 }
 

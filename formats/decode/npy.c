@@ -40,18 +40,9 @@ static int npy_check(const struct model *m, void (*found)(void *ctx, const char 
 static int npy_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 		     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char **names;
-
 	if (!numpy_is_file(first, n))
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
-		return fail(err, ENOMEM, "%s: no memory for a claim", entry_path(b, e, a));
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 const struct decoder npy_decoder = {

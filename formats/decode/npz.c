@@ -98,7 +98,6 @@ static int npz_claim(const struct bundle *b, const struct entry *e, const uint8_
 		     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
 	struct bundle *zip;
-	const char **names;
 	size_t k = 0;
 	bool ours;
 	int r;
@@ -114,14 +113,7 @@ static int npz_claim(const struct bundle *b, const struct entry *e, const uint8_
 	arena_put(zip->arena);
 	if (!ours)
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
-		return fail(err, ENOMEM, "%s: no memory for a claim", entry_path(b, e, a));
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 const struct decoder npz_decoder = {

@@ -18,7 +18,7 @@ static int pickle_claim(const struct bundle *b, const struct entry *e, const uin
 		return 0; /* half of a checkpoint */
 	if (!pickle_is(first, n) || torch_legacy_is(first, n) || joblib_is(first, n))
 		return 0;
-	return pickled_claim(b, e, a, ret, err);
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 const struct decoder pickle_decoder = {

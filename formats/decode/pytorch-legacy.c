@@ -9,18 +9,9 @@ static int pytorch_legacy_claim(const struct bundle *b, const struct entry *e,
 				const uint8_t *first, size_t n, struct arena *a,
 				struct claim *ret, struct error *err)
 {
-	const char **names;
-
 	if (!torch_legacy_is(first, n) && !torch_tar_is(first, n))
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
-		return fail(err, ENOMEM, "%s: no memory", e->name);
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = torch_rank(e->name);
-	return 1;
+	return claim_alone(e, torch_rank(e->name), a, ret, err);
 }
 
 const struct decoder pytorch_legacy_decoder = {

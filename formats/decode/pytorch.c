@@ -76,7 +76,6 @@ static int pytorch_zip(const struct bundle *b, const struct entry *e, const uint
 static int pytorch_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			 size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char **names;
 	int r;
 
 	if (shards_is_index(e->name, "bin"))
@@ -86,14 +85,7 @@ static int pytorch_claim(const struct bundle *b, const struct entry *e, const ui
 	r = pytorch_zip(b, e, first, n, a, err);
 	if (r <= 0)
 		return r;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
-		return pytorch_no_memory(e, err);
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = torch_rank(e->name);
-	return 1;
+	return claim_alone(e, torch_rank(e->name), a, ret, err);
 }
 
 static int pytorch_check(const struct model *m, void (*found)(void *ctx, const char *sentence),

@@ -411,7 +411,7 @@ static int safetensors_claim_index(const struct bundle *b, const struct entry *e
 static int safetensors_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
-	const char *base = safetensors_base_name(e->name), **names;
+	const char *base = safetensors_base_name(e->name);
 	uint64_t header;
 	int r = torch_hf_shards(b, e, first, n, a, &ret->names, &ret->n, err);
 
@@ -425,14 +425,8 @@ static int safetensors_claim(const struct bundle *b, const struct entry *e, cons
 	r = safetensors_check_first(entry_path(b, e, a), e->data.size, first, n, &header, err);
 	if (r < 0)
 		return r;
-	names = arena_alloc(a, sizeof *names);
-	if (!names)
-		return fail(err, ENOMEM, "no memory for a name");
-	*names = e->name;
-	ret->names = names;
-	ret->n = 1;
-	ret->rank = strcmp(base, "model.safetensors") ? RANK_FILE : RANK_SAFETENSORS;
-	return 1;
+	return claim_alone(e, strcmp(base, "model.safetensors") ? RANK_FILE : RANK_SAFETENSORS,
+			   a, ret, err);
 }
 
 const struct decoder safetensors_decoder = {

@@ -357,7 +357,6 @@ static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, cons
 			     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
 	struct range graph;
-	const char **names;
 	int r;
 
 	/* a field of a GraphDef or of a MetaGraphDef comes first */
@@ -369,15 +368,8 @@ static int tf_graphdef_claim(const struct bundle *b, const struct entry *e, cons
 			    "being written", entry_path(b, e, a));
 	if (!r)
 		return 0;
-	names = arena_array(a, 1, sizeof *names);
-	if (!names)
-		return no_memory(err);
-	names[0] = e->name;
-	ret->names = names;
-	ret->n = 1;
 	/* that of a checkpoint is a part of it */
-	ret->rank = graph.size == e->data.size ? RANK_FILE : RANK_FILE - 1;
-	return 1;
+	return claim_alone(e, graph.size == e->data.size ? RANK_FILE : RANK_FILE - 1, a, ret, err);
 }
 
 /* ---- checking ---- */

@@ -541,7 +541,7 @@ static int torch_export_claim(const struct bundle *b, const struct entry *e, con
 		return r == -ENOMEM ? r : 0; /* a bad zip, but of what? */
 	ours = layout_of(zip, &prefix, &n);
 	(void)arena_put(zip->arena);
-	return ours ? pickled_claim(b, e, a, ret, err) : 0;
+	return ours ? claim_alone(e, RANK_FILE, a, ret, err) : 0;
 }
 
 const struct decoder torch_export_decoder = {

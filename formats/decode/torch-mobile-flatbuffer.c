@@ -756,7 +756,7 @@ static int torch_mobile_flatbuffer_claim(const struct bundle *b, const struct en
 {
 	if (n < 16 || memcmp(first + 4, "PTMF", 4) != 0)
 		return 0;
-	return pickled_claim(b, e, a, ret, err);
+	return claim_alone(e, RANK_FILE, a, ret, err);
 }
 
 const struct decoder torch_mobile_flatbuffer_decoder = {

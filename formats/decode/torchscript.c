@@ -218,7 +218,7 @@ static int torchscript_claim(const struct bundle *b, const struct entry *e, cons
 		return r == -ENOMEM ? r : 0; /* a bad zip, but of what? */
 	ours = torch_zip_is(zip, TORCH_SCRIPT, &prefix) || torch_zip_is(zip, TORCH_SCRIPT_OLD, &prefix);
 	(void)arena_put(zip->arena);
-	return ours ? pickled_claim(b, e, a, ret, err) : 0;
+	return ours ? claim_alone(e, RANK_FILE, a, ret, err) : 0;
 }
 
 static int torchscript_check(const struct model *m,
