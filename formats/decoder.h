@@ -26,6 +26,7 @@ struct claim { /* these entries of a bundle are one model */
 
 enum { /* ranks: what is shown at a folder's root (design.md, "What is where") */
 	RANK_FILE = 10,         /* a model file of any name */
+	RANK_ADAPTER = 15,      /* PEFT's adapter_model.bin, and one more of safetensors */
 	RANK_BIN = 20,          /* pytorch_model.bin */
 	RANK_BIN_INDEX = 21,
 	RANK_SAFETENSORS = 30,  /* model.safetensors */

@@ -227,6 +227,8 @@ int torch_rank(const char *name)
 	if (strcmp(base, "pytorch_model.bin") == 0 ||
 	    strcmp(base, "pytorch_model.bin.index.json") == 0)
 		return RANK_BIN + index;
+	if (strcmp(base, "adapter_model.bin") == 0)
+		return RANK_ADAPTER;
 	if (strncmp(base, stem, sizeof stem - 1) != 0)
 		return RANK_FILE + index;
 	variant = strchr(base + sizeof stem - 1, '.');

@@ -408,6 +408,13 @@ static int safetensors_claim_index(const struct bundle *b, const struct entry *e
 	return 1;
 }
 
+static int safetensors_rank(const char *base)
+{
+	if (!strcmp(base, "model.safetensors"))
+		return RANK_SAFETENSORS;
+	return strcmp(base, "adapter_model.safetensors") ? RANK_FILE : RANK_ADAPTER + 1;
+}
+
 static int safetensors_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 			     size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
@@ -425,8 +432,7 @@ static int safetensors_claim(const struct bundle *b, const struct entry *e, cons
 	r = safetensors_check_first(entry_path(b, e, a), e->data.size, first, n, &header, err);
 	if (r < 0)
 		return r;
-	return claim_alone(e, strcmp(base, "model.safetensors") ? RANK_FILE : RANK_SAFETENSORS,
-			   a, ret, err);
+	return claim_alone(e, safetensors_rank(base), a, ret, err);
 }
 
 const struct decoder safetensors_decoder = {

@@ -266,6 +266,19 @@ def hf_folders():
   hf(NEW / "bad-index-empty", {}, {})
 
 
+def trainer_folders():
+  """What Hugging Face's Trainer writes: weights, the optimizer in a file beside them, the scheduler in another."""
+  for name, weights in (("trainer", "pytorch_model.bin"), ("trainer-adapter", "adapter_model.bin")):
+    (NEW / name).mkdir(exist_ok=True)
+    net, opt = trained()
+    torch.save(net.state_dict(), NEW / name / weights)
+    torch.save(opt.state_dict(), NEW / name / "optimizer.pt")
+    torch.save({"last_epoch": 7, "_last_lr": [0.125]}, NEW / name / "scheduler.pt")
+    torch.save({"cpu": torch.arange(4, dtype=torch.uint8)}, NEW / name / "rng_state.pth")
+    (NEW / name / "trainer_state.json").write_text('{"global_step": 7}\n')
+  (NEW / "trainer-adapter" / "adapter_config.json").write_text('{"peft_type": "LORA"}\n')
+
+
 def bad_new():
   t, data = tensor(storage("0", 6), 0, (2, 3), (3, 1)), {"0": six}
   def bad(name, obj, storages=data, **more): zipped(NEW / f"bad-{name}.pt", obj, storages, **more)
@@ -366,6 +379,6 @@ def bad_old():
 if __name__ == "__main__":
   NEW.mkdir(exist_ok=True), OLD.mkdir(exist_ok=True)
   torch.manual_seed(0)
-  good_new(), bad_new(), good_old(), bad_old()
+  good_new(), trainer_folders(), bad_new(), good_old(), bad_old()
   for f in [*NEW.rglob("*"), *OLD.rglob("*")]:
     if f.is_file() and not f.name.endswith(".expect") and f.stat().st_size > 8192: print(f"{f}: {f.stat().st_size} bytes")
