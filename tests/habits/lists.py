@@ -46,6 +46,12 @@ def main():
       print(f"tests/fuzz/corpus/{path.stem}: has no inputs")
       errors += 1
   errors += len(commands ^ pages)
+  # Every decoder is fuzzed: a target is called as it is, or asks for its format by name.
+  targets = {p.stem: p.read_text() for p in (TOP / "tests/fuzz").glob("*.c")}
+  for name in sorted(p.stem for p in (TOP / "formats/decode").glob("*.c")):
+    if name not in targets and not any(f'"{name}"' in text for text in targets.values()):
+      print(f"formats/decode/{name}.c: no target of tests/fuzz is about it")
+      errors += 1
   print(f"{n} files, {errors} errors")
   return 1 if errors or not n else 0
 
