@@ -11,6 +11,7 @@
  * page docs/format-NAME.md; the build fails where one of these is missing.
  */
 #pragma once
+#include "breach.h"
 #include "model.h"
 #include "../cache/bundle.h"
 #include "../cache/error.h"
@@ -57,10 +58,9 @@ struct decoder {
 	 * RANK_FILE; NULL: none.  The part is no model of its own where the
 	 * whole is there, and as a source it stands for the whole. */
 	const char *(*whole)(const char *name, struct arena *a);
-	/* `modelfs check`: rules that decode() does not need.  May be unset.
-	 * found(ctx, sentence) once for each breach. */
-	int (*check)(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		     void *ctx, struct error *err);
+	/* `modelfs check`: rules that decode() does not need, breach() for
+	 * each that is broken.  May be unset. */
+	int (*check)(const struct model *m, struct breaches *b, struct error *err);
 };
 
 extern const struct decoder *const decoders[]; /* in probe order; NULL ends it */

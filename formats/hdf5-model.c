@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hdf5-model.c - a model of what is in an HDF5 file: names, notes, metadata */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "build.h"
 #include "hdf5.h"
 #include "../cache/arena.h"
-#include "../cache/cleanup.h"
 
 static int no_memory(struct error *err)
 {
@@ -80,20 +78,13 @@ int hdf5_notes(const struct hdf5 *h, struct build *s, struct error *err)
 	return 0;
 }
 
-int hdf5_check(const struct model *m, void (*found)(void *ctx, const char *sentence), void *ctx,
-	       struct error *err)
+int hdf5_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	const size_t *damaged = m->origin;
-	_cleanup_free_ char *sentence = NULL;
 
-	if (!damaged || !*damaged)
-		return 0;
-	if (asprintf(&sentence, "%zu part%s of it cannot be read; the notes say which", *damaged,
-		     *damaged == 1 ? "" : "s") < 0) {
-		sentence = NULL;
-		return no_memory(err);
-	}
-	found(ctx, sentence);
+	if (damaged && *damaged)
+		breach(b, "%zu part%s of it cannot be read; the notes say which", *damaged,
+		       *damaged == 1 ? "" : "s");
 	return 0;
 }
 

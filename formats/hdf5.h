@@ -12,6 +12,7 @@
 #pragma once
 #include "model.h"
 
+struct breaches;
 struct build;
 
 enum hdf5_kind { HDF5_KIND_PLAIN, HDF5_KIND_KERAS, HDF5_KIND_BAD };
@@ -75,8 +76,7 @@ int hdf5_metadata(const struct hdf5 *h, const char *const *drop, struct arena *a
 		  const struct value **ret, struct error *err);
 
 /* Is something in it damaged?  As decoder.check. */
-int hdf5_check(const struct model *m, void (*found)(void *ctx, const char *sentence), void *ctx,
-	       struct error *err);
+int hdf5_check(const struct model *m, struct breaches *b, struct error *err);
 
 /* The child: `modelfs --hdf5-child`, with its end of a socket as fd. */
 int hdf5_child_main(int fd);

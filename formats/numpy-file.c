@@ -6,6 +6,7 @@
 #include "../cache/arena.h"
 #include "../cache/bytes.h"
 #include "../cache/error.h"
+#include "breach.h"
 #include "numpy.h"
 
 enum { HEADER_MAX = 1 << 16, DIMS = 64, SHOWN = 100 /* of a type in a sentence */ };
@@ -291,13 +292,12 @@ int numpy_file(struct arena *a, struct range data, struct tensor *t, const char 
 	return lay_out(a, &h, range_sub(data, start, data.size - start), swapped, t, err);
 }
 
-int numpy_file_check(struct range data, const char *what,
-		     void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err)
+int numpy_file_check(struct range data, const char *what, struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	struct header h = { 0 };
 	struct tensor t = { .name = what };
-	const char *why = "", *sentence = NULL;
+	const char *why = "";
 	uint64_t start, end;
 	char last = 0;
 	int r = a ? numpy_file(a, data, &t, &why, err) : fail(err, ENOMEM, "no memory");
@@ -305,16 +305,10 @@ int numpy_file_check(struct range data, const char *what,
 	if (r <= 0 || (r = parse(a, data, &h, &start, err)) < 0)
 		return r < 0 ? r : 0;
 	if (dtype_bytes(t.dtype, tensor_elements(&t), &end) && end < data.size - start)
-		sentence = arena_printf(a, "%s: %" PRIu64 " bytes follow its values, nothing "
-					"should",
-					what, data.size - start - end);
-	if (sentence)
-		found(ctx, sentence);
+		breach(b, "%s: %" PRIu64 " bytes follow its values, nothing should", what,
+		       data.size - start - end);
 	r = range_read_all(data, start - 1, 1, &last, err);
-	if (r >= 0 && last != '\n') {
-		sentence = arena_printf(a, "%s: its header does not end with a newline", what);
-		if (sentence)
-			found(ctx, sentence);
-	}
+	if (r >= 0 && last != '\n')
+		breach(b, "%s: its header does not end with a newline", what);
 	return r;
 }

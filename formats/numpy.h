@@ -18,6 +18,8 @@
 #pragma once
 #include "model.h"
 
+struct breaches;
+
 /* The dtype of a descr ("<f4", "|b1"); *ret_swapped: its bytes are big-endian.
  * DTYPE_NONE for structures, objects, text and times, which are no tensors. */
 enum dtype numpy_descr(const char *s, size_t n, bool *ret_swapped);
@@ -55,9 +57,7 @@ const struct value *numpy_objects(const struct value *v, const struct value **re
  * The dict is read as a literal, never evaluated; exactly these three keys. */
 int numpy_file(struct arena *a, struct range data, struct tensor *t, const char **why,
 	       struct error *err);
-/* What numpy_file() takes and a .npy should not have: found(ctx, sentence) once
- * for each; they begin with `what`. */
-int numpy_file_check(struct range data, const char *what,
-		     void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err);
+/* What numpy_file() takes and a .npy should not have; sentences begin with `what`. */
+int numpy_file_check(struct range data, const char *what, struct breaches *b, struct error *err);
 /* Do the first bytes say so? */
 bool numpy_is_file(const uint8_t *first, size_t n);

@@ -14,8 +14,6 @@
 #include "onnx-check.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +21,9 @@
 #include "../cache/cleanup.h"
 #include "../cache/error.h"
 #include "../cache/hash.h"
+#include "breach.h"
 
-enum { NAME_BYTES = 64 * 1024, WORD_BYTES = 120, FOUND_MAX = 100 };
+enum { NAME_BYTES = 64 * 1024, WORD_BYTES = 120 };
 #define FILE_MAX (UINT64_C(0x7fffffff))
 
 struct names { /* of one graph, function or list */
@@ -35,9 +34,7 @@ struct names { /* of one graph, function or list */
 
 struct check {
 	const struct tensorproto *where;
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
-	unsigned n;
+	struct breaches *b;
 	uint64_t ir;
 	char name[NAME_BYTES + 1]; /* the string that was read last */
 	struct pb_file file;
@@ -106,22 +103,6 @@ static int names_add(struct names *s, uint64_t hash, struct error *err)
 }
 
 /* ---- sentences and strings ---- */
-
-__attribute__((format(printf, 2, 3)))
-static void breach(struct check *c, const char *format, ...)
-{
-	char text[600];
-	va_list ap;
-
-	if (c->n++ >= FOUND_MAX)
-		return;
-	va_start(ap, format);
-	(void)vsnprintf(text, sizeof text, format, ap);
-	va_end(ap);
-	if (c->n == FOUND_MAX)
-		(void)snprintf(text, sizeof text, "more is wrong than is listed here");
-	c->found(c->ctx, text);
-}
 
 /* The string in f into c->name: its size. */
 static int read_name(struct check *c, const struct pb *m, const struct pb_field *f, struct error *err)
@@ -194,11 +175,11 @@ static int check_tensor(struct check *c, const struct pb *m, const struct pb_fie
 	if (r < 0)
 		return r;
 	if (!type)
-		breach(c, "%s '%s' has no data_type", what, w->name);
+		breach(c->b, "%s '%s' has no data_type", what, w->name);
 	else if (!tensorproto_dtype(type))
-		breach(c, "%s '%s' has the data_type %" PRIu64 ", which is not known", what, w->name, type);
+		breach(c->b, "%s '%s' has the data_type %" PRIu64 ", which is not known", what, w->name, type);
 	if (external && values)
-		breach(c, "%s '%s' has its data in another file and values too", what, w->name);
+		breach(c->b, "%s '%s' has its data in another file and values too", what, w->name);
 	return named > 0;
 }
 
@@ -222,7 +203,7 @@ static int check_attribute_tensor(struct check *c, const struct pb *m, const str
 	if (r == -ENOMEM || r == -EIO || r == -ESTALE)
 		return fail(err, -r, "%s", bad.text);
 	if (r < 0)
-		breach(c, "node '%s' (%s): in an attribute, %s", node->name, node->op, bad.text);
+		breach(c->b, "node '%s' (%s): in an attribute, %s", node->name, node->op, bad.text);
 	return 0;
 }
 
@@ -289,13 +270,13 @@ static int check_sparse(struct check *c, const struct pb *m, const struct pb_fie
 	if (r < 0)
 		return r;
 	if (!own.ndim || !own.positive)
-		breach(c, "sparse tensor '%s' has no dimensions, or one that is not positive", w->name);
+		breach(c->b, "sparse tensor '%s' has no dimensions, or one that is not positive", w->name);
 	if (values.ndim != 1)
-		breach(c, "sparse tensor '%s' has values of %u dimensions, allowed is 1", w->name, values.ndim);
+		breach(c->b, "sparse tensor '%s' has values of %u dimensions, allowed is 1", w->name, values.ndim);
 	if (indices.type != 7)
-		breach(c, "sparse tensor '%s' has indices that are no I64", w->name);
+		breach(c->b, "sparse tensor '%s' has indices that are no I64", w->name);
 	else if (values.ndim == 1 && (indices.ndim < 1 || indices.ndim > 2 || indices.first != values.first))
-		breach(c, "sparse tensor '%s' has %" PRIu64 " values and %" PRIu64 " indices", w->name,
+		breach(c->b, "sparse tensor '%s' has %" PRIu64 " values and %" PRIu64 " indices", w->name,
 		       values.first, indices.first);
 	return named > 0;
 }
@@ -325,13 +306,13 @@ static int check_type(struct check *c, const struct pb *m, const struct pb_field
 		while (r >= 0 && (r = pb_next(&one, &inner, err)) > 0)
 			seen |= inner.number < 3 ? inner.number : 0;
 		if (r >= 0 && !(seen & 1))
-			breach(c, "%s '%s' has a type without an element type", what, name);
+			breach(c->b, "%s '%s' has a type without an element type", what, name);
 		else if (r >= 0 && both && !(seen & 2))
-			breach(c, "%s '%s' has a type without a %s", what, name,
+			breach(c->b, "%s '%s' has a type without a %s", what, name,
 			       e.number == 5 ? "value type" : "shape");
 	}
 	if (r >= 0 && !known)
-		breach(c, "%s '%s' has a type that says nothing", what, name);
+		breach(c->b, "%s '%s' has a type that says nothing", what, name);
 	return r;
 }
 
@@ -356,9 +337,9 @@ static int check_value_info(struct check *c, const struct pb *m, const struct pb
 	if (r < 0)
 		return r;
 	if (!named)
-		breach(c, "an %s has no name", what);
+		breach(c->b, "an %s has no name", what);
 	if (main && !type.number)
-		breach(c, "%s '%s' has no type", what, w->name);
+		breach(c->b, "%s '%s' has no type", what, w->name);
 	else if (main)
 		r = check_type(c, &in, &type, what, w->name, err);
 	return r < 0 ? r : named > 0;
@@ -423,13 +404,13 @@ static int check_attribute(struct check *c, const struct pb *m, const struct pb_
 	if (r < 0)
 		return r;
 	if (!hash)
-		breach(c, "node '%s' (%s): an attribute has no name", node->name, node->op);
+		breach(c->b, "node '%s' (%s): an attribute has no name", node->name, node->op);
 	else if (!new)
-		breach(c, "node '%s' (%s): two attributes are called '%s'", node->name, node->op, name);
+		breach(c->b, "node '%s' (%s): two attributes are called '%s'", node->name, node->op, name);
 	if (!type && c->ir > 1)
-		breach(c, "node '%s' (%s): attribute '%s' has no type", node->name, node->op, name);
+		breach(c->b, "node '%s' (%s): attribute '%s' has no type", node->name, node->op, name);
 	else if (several || (type && field && (type >= sizeof value_fields || value_fields[type] != field)))
-		breach(c, "node '%s' (%s): attribute '%s' has a value of another type than it says, or several",
+		breach(c->b, "node '%s' (%s): attribute '%s' has a value of another type than it says, or several",
 		       node->name, node->op, name);
 	return 0;
 }
@@ -463,11 +444,11 @@ static int node_words(struct check *c, struct pb in, struct words *w, const stru
 	if (r < 0)
 		return r;
 	if (!w->op[0])
-		breach(c, "node '%s' has no op_type", w->name);
+		breach(c->b, "node '%s' has no op_type", w->name);
 	else if (!edges)
-		breach(c, "node '%s' (%s) has neither inputs nor outputs", w->name, w->op);
+		breach(c->b, "node '%s' (%s) has neither inputs nor outputs", w->name, w->op);
 	if (!names_has(domains, hash) && !(!domain[0] && names_has(domains, hash_of("ai.onnx", 7))))
-		breach(c, "node '%s' (%s) is of the domain '%s', which opset_import does not have", w->name,
+		breach(c->b, "node '%s' (%s) is of the domain '%s', which opset_import does not have", w->name,
 		       w->op, domain);
 	return 0;
 }
@@ -479,7 +460,7 @@ static int node_input(struct check *c, const struct pb *in, const struct pb_fiel
 	int r = read_hash(c, in, e, &hash, err);
 
 	if (r > 0 && !names_know(names, hash))
-		breach(c, "node '%s' (%s) uses '%.100s', which no node before it makes", w->name, w->op, c->name);
+		breach(c->b, "node '%s' (%s) uses '%.100s', which no node before it makes", w->name, w->op, c->name);
 	return r;
 }
 
@@ -509,7 +490,7 @@ static int check_node(struct check *c, const struct pb *m, const struct pb_field
 		if (r <= 0)
 			continue;
 		if (names_know(names, hash))
-			breach(c, "node '%s' (%s) makes '%.100s', which is there already", w.name, w.op, c->name);
+			breach(c->b, "node '%s' (%s) makes '%.100s', which is there already", w.name, w.op, c->name);
 		r = names_add(names, hash, err);
 	}
 	return r;
@@ -550,10 +531,10 @@ static int graph_inputs(struct graph *g, struct pb in, struct error *err)
 		else if (r == 0)
 			continue;
 		if (r == 0)
-			breach(c, "two inputs of a graph are called '%s'", w.name);
+			breach(c->b, "two inputs of a graph are called '%s'", w.name);
 	}
 	if (r >= 0 && !g->w.name[0])
-		breach(c, "a graph has no name");
+		breach(c->b, "a graph has no name");
 	return r;
 }
 
@@ -571,14 +552,14 @@ static int graph_initializers(struct graph *g, struct pb in, struct error *err)
 		r = e.number == 5 ? check_tensor(c, &in, &e, "initializer", &w, &hash, err) :
 				    check_sparse(c, &in, &e, &w, &hash, err);
 		if (r == 0)
-			breach(c, "graph '%s': an initializer has no name", g->w.name);
+			breach(c->b, "graph '%s': an initializer has no name", g->w.name);
 		if (r <= 0)
 			continue;
 		r = names_add(&g->inits, hash, err);
 		if (r == 0)
-			breach(c, "graph '%s': two initializers are called '%s'", g->w.name, w.name);
+			breach(c->b, "graph '%s': two initializers are called '%s'", g->w.name, w.name);
 		if (c->ir && c->ir <= 3 && e.number == 5 && !names_has(&g->names, hash))
-			breach(c, "graph '%s': initializer '%s' is no input, as it has to be up to IR version 3",
+			breach(c->b, "graph '%s': initializer '%s' is no input, as it has to be up to IR version 3",
 			       g->w.name, w.name);
 		if (r >= 0)
 			r = names_add(&g->names, hash, err);
@@ -598,7 +579,7 @@ static int graph_outputs(struct graph *g, struct pb in, struct error *err)
 			continue;
 		r = check_value_info(g->c, &in, &e, g->main, "output", &w, &hash, err);
 		if (r > 0 && !names_know(&g->names, hash))
-			breach(g->c, "graph '%s': output '%s' is made by no node", g->w.name, w.name);
+			breach(g->c->b, "graph '%s': output '%s' is made by no node", g->w.name, w.name);
 	}
 	return r;
 }
@@ -665,15 +646,15 @@ static int check_function(struct check *c, const struct pb *m, const struct pb_f
 			continue;
 		r = read_hash(c, &in, &e, &hash, err);
 		if (r >= 0 && (r = names_add(&names, hash, err)) == 0)
-			breach(c, "function '%s': two inputs are called '%.100s'", w.name, c->name);
+			breach(c->b, "function '%s': two inputs are called '%.100s'", w.name, c->name);
 	}
 	if (r < 0)
 		return r;
 	if (!w.name[0])
-		breach(c, "a function has no name");
+		breach(c->b, "a function has no name");
 	r = names_add(functions, hash_of((const char *)id, sizeof id), err);
 	if (r == 0)
-		breach(c, "two functions are called '%s', of one domain and overload", w.name);
+		breach(c->b, "two functions are called '%s', of one domain and overload", w.name);
 	while (r >= 0 && (r = pb_next(&nodes, &e, err)) > 0)
 		if (e.number == 7)
 			r = check_node(c, &nodes, &e, &names, &domains, err);
@@ -698,25 +679,25 @@ static int check_head(struct check *c, struct pb m, struct names *domains, struc
 			r = names_add(domains, hash, err);
 		else if (e.number == 14 && (r = string_of(c, &m, &e, 1, &hash, err)) >= 0 &&
 			 (r = names_add(&keys, hash, err)) == 0)
-			breach(c, "metadata_props has the key '%.100s' twice", c->name);
+			breach(c->b, "metadata_props has the key '%.100s' twice", c->name);
 		if (r < 0)
 			return r;
 	}
 	if (r < 0)
 		return r;
 	if (!c->ir)
-		breach(c, "the model has no ir_version");
+		breach(c->b, "the model has no ir_version");
 	else if (c->ir >= 3 && !domains->n)
-		breach(c, "IR version %" PRIu64 " has to have an opset_import, there is none", c->ir);
+		breach(c->b, "IR version %" PRIu64 " has to have an opset_import, there is none", c->ir);
 	else if (c->ir < 3 && domains->n)
-		breach(c, "IR version %" PRIu64 " has an opset_import, which came with 3", c->ir);
+		breach(c->b, "IR version %" PRIu64 " has an opset_import, which came with 3", c->ir);
 	if (c->ir && c->ir < 3)
 		r = names_add(domains, hash_of("", 0), err);
 	return r;
 }
 
-int onnx_check(struct range file, const struct tensorproto *where,
-	       void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err)
+int onnx_check(struct range file, const struct tensorproto *where, struct breaches *b,
+	       struct error *err)
 {
 	_cleanup_names_ struct names domains = { 0 }, functions = { 0 };
 	_cleanup_free_ struct check *c = calloc(1, sizeof *c);
@@ -727,10 +708,9 @@ int onnx_check(struct range file, const struct tensorproto *where,
 	if (!c)
 		return fail(err, ENOMEM, "no memory for checking an ONNX model");
 	c->where = where;
-	c->found = found;
-	c->ctx = ctx;
+	c->b = b;
 	if (file.size > FILE_MAX)
-		breach(c, "it has %" PRIu64 " bytes, protobuf's readers take at most %" PRIu64 "; weights may lie in other files",
+		breach(c->b, "it has %" PRIu64 " bytes, protobuf's readers take at most %" PRIu64 "; weights may lie in other files",
 		       file.size, FILE_MAX);
 	pb_open(&c->file, file, &m);
 	r = check_head(c, m, &domains, &graph, err);
@@ -742,8 +722,7 @@ int onnx_check(struct range file, const struct tensorproto *where,
 	return r;
 }
 
-int onnx_check_tensor(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-		      struct error *err)
+int onnx_check_tensor(struct range file, struct breaches *b, struct error *err)
 {
 	_cleanup_free_ struct check *c = calloc(1, sizeof *c);
 	const struct pb_field all = { .number = 1, .wire = PB_BYTES, .size = file.size };
@@ -754,8 +733,7 @@ int onnx_check_tensor(struct range file, void (*found)(void *ctx, const char *se
 
 	if (!c)
 		return fail(err, ENOMEM, "no memory for checking a tensor");
-	c->found = found;
-	c->ctx = ctx;
+	c->b = b;
 	pb_open(&c->file, file, &m);
 	r = check_tensor(c, &m, &all, "tensor", &w, &hash, err);
 	return r < 0 ? r : 0;

@@ -6,16 +6,15 @@
  * attributes without a type, tensors that are not decoded.  Not what only the
  * schemas of operators say.  Headers are read; no tensor of numbers.
  *
- * found(ctx, sentence) once for each breach, at most 100 times.  0 or -errno
- * when the file cannot be read.
+ * 0 or -errno when the file cannot be read.
  */
 #pragma once
 #include "tensorproto.h"
 
+struct breaches;
 struct error;
 
-int onnx_check(struct range file, const struct tensorproto *where,
-	       void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err);
+int onnx_check(struct range file, const struct tensorproto *where, struct breaches *b,
+	       struct error *err);
 /* The same of a file that is a lone TensorProto. */
-int onnx_check_tensor(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-		      struct error *err);
+int onnx_check_tensor(struct range file, struct breaches *b, struct error *err);

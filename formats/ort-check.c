@@ -8,22 +8,18 @@
 #include "ort.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 #include "../cache/hash.h"
 
-enum { DEPTH = 100, FOUND_MAX = 100 };
+enum { DEPTH = 100 };
 
 struct check {
 	struct fb f;
 	struct arena *a;
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
-	unsigned n;
+	struct breaches *b;
 	char name[ORT_NAME_BYTES + 1]; /* the string that was read last */
 };
 
@@ -31,22 +27,6 @@ struct hashes {
 	uint64_t *all;
 	size_t n;
 };
-
-__attribute__((format(printf, 2, 3)))
-static void breach(struct check *c, const char *format, ...)
-{
-	char text[400];
-	va_list ap;
-
-	if (c->n++ >= FOUND_MAX)
-		return;
-	va_start(ap, format);
-	(void)vsnprintf(text, sizeof text, format, ap);
-	va_end(ap);
-	if (c->n == FOUND_MAX)
-		(void)snprintf(text, sizeof text, "more is wrong than is listed here");
-	c->found(c->ctx, text);
-}
 
 static int compare(const void *x, const void *y)
 {
@@ -117,12 +97,12 @@ static int names_of(struct check *c, uint64_t graph, unsigned field, const char 
 		if (r > 0)
 			h.all[h.n++] = hash;
 		else
-			breach(c, "%s has no name", what);
+			breach(c->b, "%s has no name", what);
 	}
 	qsort(h.all, h.n, sizeof *h.all, compare);
 	for (size_t i = 1; i < h.n; i++)
 		if (h.all[i] == h.all[i - 1])
-			breach(c, "%s is there twice under one name", what);
+			breach(c->b, "%s is there twice under one name", what);
 	*ret = h;
 	return 0;
 }
@@ -140,7 +120,7 @@ static int known(struct check *c, uint64_t table, unsigned field, const char *wh
 		if (r >= 0)
 			r = hash_at(c, at, &hash, err);
 		if (r > 0 && !bsearch(&hash, values->all, values->n, sizeof hash, compare))
-			breach(c, "%s '%.100s' is no value of its graph", what, c->name);
+			breach(c->b, "%s '%.100s' is no value of its graph", what, c->name);
 	}
 	return r;
 }
@@ -180,11 +160,12 @@ static int check_node(struct check *c, uint64_t node, const struct hashes *value
 	if (r > 0)
 		r = hash_at(c, op, &hash, err);
 	if (r == 0)
-		breach(c, "a node has no op_type");
+		breach(c->b, "a node has no op_type");
 	if (r >= 0)
 		r = fb_scalar(&c->f, node, 4, 4, 0, &index, err);
 	if (r >= 0 && index >= max)
-		breach(c, "a node (%.100s) has the index %" PRIu64 ", the graph's end at %" PRIu64, c->name, index, max);
+		breach(c->b, "a node (%.100s) has the index %" PRIu64 ", the graph's end at %" PRIu64, c->name,
+		       index, max);
 	if (r >= 0)
 		r = known(c, node, 8, "the input of a node", values, err);
 	if (r >= 0)
@@ -229,7 +210,7 @@ static int check_model(struct check *c, struct error *err)
 	if (r >= 0)
 		r = has = fb_table(&c->f, session, 0, &version, err);
 	if (r >= 0 && !has)
-		breach(c, "it does not say of which version its format is");
+		breach(c->b, "it does not say of which version its format is");
 	if (r >= 0)
 		r = fb_table(&c->f, session, 1, &model, err);
 	if (r > 0)
@@ -239,15 +220,14 @@ static int check_model(struct check *c, struct error *err)
 	if (r < 0)
 		return r;
 	if (!ir)
-		breach(c, "the model has no ir_version");
+		breach(c->b, "the model has no ir_version");
 	if (!opsets.n)
-		breach(c, "the model has no opset_import");
+		breach(c->b, "the model has no opset_import");
 	r = fb_table(&c->f, model, 7, &graph, err);
 	return r <= 0 ? r : check_graph(c, graph, 0, err);
 }
 
-int ort_check(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-	      struct error *err)
+int ort_check(struct range file, struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	_cleanup_free_ struct check *c = calloc(1, sizeof *c);
@@ -256,8 +236,7 @@ int ort_check(struct range file, void (*found)(void *ctx, const char *sentence),
 	if (!a || !c)
 		return fail(err, ENOMEM, "no memory for checking an ONNX Runtime model");
 	c->a = a;
-	c->found = found;
-	c->ctx = ctx;
+	c->b = b;
 	fb_open(&c->f, file);
 	r = check_model(c, err);
 	return r < 0 ? r : 0;

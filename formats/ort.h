@@ -25,7 +25,5 @@ int ort_checkpoint(struct ort *o, uint64_t root, struct error *err);
 /* Put v into a map of o's model; v may be NULL: no memory. */
 int ort_set(struct ort *o, struct value *map, size_t *cap, const char *key, struct value *v,
 	    struct error *err);
-/* Rules of a model (not a checkpoint), found(ctx, sentence) for each breach, at most
- * 100 times. 0 or -errno. */
-int ort_check(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-	      struct error *err);
+/* Rules of a model (not a checkpoint), for decoder->check. 0 or -errno. */
+int ort_check(struct range file, struct breaches *b, struct error *err);

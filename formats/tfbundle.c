@@ -546,12 +546,12 @@ static int check_entry(struct open *o, const struct tfindex_entry *e, uint8_t *h
 	return r;
 }
 
-int tfbundle_check(const struct bundle *b, const struct entry *index,
-		   void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err)
+int tfbundle_check(const struct bundle *source, const struct entry *index, struct breaches *b,
+		   struct error *err)
 {
 	_cleanup_free_ uint8_t *hand = malloc(PIECE);
 	_cleanup_open_ struct open o = { 0 };
-	int r = hand ? open_index(&o, b, index, err) : no_memory(err);
+	int r = hand ? open_index(&o, source, index, err) : no_memory(err);
 
 	for (size_t i = 0; r >= 0 && i < o.x.n; i++) {
 		const struct tfindex_entry *e = &o.x.entries[i];
@@ -566,7 +566,7 @@ int tfbundle_check(const struct bundle *b, const struct entry *index,
 			continue;
 		(void)fail(&why, EBADMSG, "tensor '%s' has another checksum than the index says",
 			   e->key[0] ? e->key : "of a slice");
-		found(ctx, why.text);
+		breach(b, "%s", why.text);
 	}
 	return r;
 }

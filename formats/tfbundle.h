@@ -35,5 +35,5 @@ int tfbundle_name(struct arena *a, const char *name, struct tfbundle_names *name
 int tfbundle_read(struct build *s, const struct entry *index, struct value **ret_attributes,
 		  struct error *err);
 /* For decoder->check: the checksums of all tensors, which reads their bytes. */
-int tfbundle_check(const struct bundle *b, const struct entry *index,
-		   void (*found)(void *ctx, const char *sentence), void *ctx, struct error *err);
+int tfbundle_check(const struct bundle *source, const struct entry *index, struct breaches *b,
+		   struct error *err);

@@ -14,8 +14,6 @@
 #include "tflite.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "../cache/cleanup.h"
@@ -25,23 +23,10 @@ enum { VERSION = 3, CUSTOM = 32, ALIGN = 4 };
 
 struct checking {
 	struct fb f;
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
+	struct breaches *b;
 	struct fb_vector buffers, codes, tensors; /* tensors: of the subgraph looked at */
 	uint64_t graph;
 };
-
-__attribute__((format(printf, 2, 3)))
-static void breach(struct checking *x, const char *format, ...)
-{
-	char text[400];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	x->found(x->ctx, text);
-}
 
 /* ---- buffers ---- */
 
@@ -59,12 +44,12 @@ static int check_buffers(struct checking *x, struct error *err)
 		if (r >= 0)
 			r = fb_scalar(&x->f, at, 1, 8, 0, &offset, err);
 		if (r >= 0 && !i && (data.n || offset > 1))
-			breach(x, "buffer 0 holds bytes, it must be empty");
+			breach(x->b, "buffer 0 holds bytes, it must be empty");
 		if (r >= 0 && data.n && data.at % ALIGN)
-			breach(x, "the bytes of buffer %" PRIu64 " begin at %" PRIu64 ", which is no multiple of %d",
+			breach(x->b, "the bytes of buffer %" PRIu64 " begin at %" PRIu64 ", which is no multiple of %d",
 			       i, data.at, ALIGN);
 		if (r >= 0 && data.n && offset > 1)
-			breach(x, "buffer %" PRIu64 " has bytes in the flatbuffer and behind it", i);
+			breach(x->b, "buffer %" PRIu64 " has bytes in the flatbuffer and behind it", i);
 	}
 	return r;
 }
@@ -81,7 +66,7 @@ static int check_metadata(struct checking *x, uint64_t model, struct error *err)
 		if (r >= 0)
 			r = fb_scalar(&x->f, at, 1, 4, 0, &buffer, err);
 		if (r >= 0 && buffer >= x->buffers.n)
-			breach(x, "metadata %" PRIu64 " is buffer %" PRIu64 " of %" PRIu64, i, buffer, x->buffers.n);
+			breach(x->b, "metadata %" PRIu64 " is buffer %" PRIu64 " of %" PRIu64, i, buffer, x->buffers.n);
 	}
 	return r;
 }
@@ -104,7 +89,7 @@ static int check_codes(struct checking *x, struct error *err)
 		if (r >= 0)
 			r = fb_vector(&x->f, at, 1, 1, &name, err);
 		if (r >= 0 && (old == CUSTOM || code == CUSTOM) && !name.n)
-			breach(x, "operator code %" PRIu64 " is a custom one without a name", i);
+			breach(x->b, "operator code %" PRIu64 " is a custom one without a name", i);
 	}
 	return r;
 }
@@ -120,7 +105,7 @@ static int check_numbers(struct checking *x, uint64_t table, unsigned field, con
 	for (uint64_t i = 0; i < v.n && r >= 0; i++) {
 		r = fb_number(&x->f, v.at + 4 * i, 4, &t, err);
 		if (r >= 0 && t != UINT32_MAX && t >= x->tensors.n)
-			breach(x, "subgraph %" PRIu64 ": %s is tensor %" PRId32 " of %" PRIu64, x->graph, what,
+			breach(x->b, "subgraph %" PRIu64 ": %s is tensor %" PRId32 " of %" PRIu64, x->graph, what,
 			       (int32_t)t, x->tensors.n);
 	}
 	return r;
@@ -136,7 +121,7 @@ static int check_operator(struct checking *x, uint64_t op, uint64_t at, struct e
 	int r = fb_scalar(&x->f, at, 0, 4, 0, &code, err);
 
 	if (r >= 0 && code >= x->codes.n)
-		breach(x, "subgraph %" PRIu64 ": operator %" PRIu64 " has the code %" PRIu64 " of %" PRIu64,
+		breach(x->b, "subgraph %" PRIu64 ": operator %" PRIu64 " has the code %" PRIu64 " of %" PRIu64,
 		       x->graph, op, code, x->codes.n);
 	for (size_t i = 0; i < sizeof fields / sizeof *fields && r >= 0; i++) {
 		char what[60];
@@ -171,18 +156,18 @@ static int check_scales(struct checking *x, uint64_t i, uint64_t tensor, struct 
 	if (r < 0 || kind || !scale.n || !zero.n)
 		return r;
 	if (scale.n != zero.n)
-		breach(x, "subgraph %" PRIu64 ": tensor %" PRIu64 " has %" PRIu64 " scales and %" PRIu64 " zero points",
-		       x->graph, i, scale.n, zero.n);
+		breach(x->b, "subgraph %" PRIu64 ": tensor %" PRIu64 " has %" PRIu64 " scales and %" PRIu64
+		       " zero points", x->graph, i, scale.n, zero.n);
 	if (shape.n && axis >= shape.n) {
-		breach(x, "subgraph %" PRIu64 ": tensor %" PRIu64 " of %" PRIu64 " dimensions has scales along dimension %"
-		       PRId32, x->graph, i, shape.n, (int32_t)axis);
+		breach(x->b, "subgraph %" PRIu64 ": tensor %" PRIu64 " of %" PRIu64 " dimensions has scales along "
+		       "dimension %" PRId32, x->graph, i, shape.n, (int32_t)axis);
 		return 0;
 	}
 	if (scale.n == 1 || !shape.n)
 		return 0;
 	r = fb_number(&x->f, shape.at + 4 * axis, 4, &dim, err);
 	if (r >= 0 && dim != scale.n)
-		breach(x, "subgraph %" PRIu64 ": tensor %" PRIu64 " has %" PRIu64 " scales along dimension %" PRIu64
+		breach(x->b, "subgraph %" PRIu64 ": tensor %" PRIu64 " has %" PRIu64 " scales along dimension %" PRIu64
 		       ", which is %" PRIu64, x->graph, i, scale.n, axis, dim);
 	return r;
 }
@@ -199,7 +184,7 @@ static int check_tensor(struct checking *x, uint64_t i, struct error *err)
 	if (r >= 0)
 		r = fb_scalar(&x->f, at, 10, 4, 0, &external, err);
 	if (r >= 0 && external && (buffer || variable))
-		breach(x, "subgraph %" PRIu64 ": tensor %" PRIu64 " has an external buffer and is %s", x->graph,
+		breach(x->b, "subgraph %" PRIu64 ": tensor %" PRIu64 " has an external buffer and is %s", x->graph,
 		       i, buffer ? "in one of the model's too" : "a variable");
 	return r < 0 ? r : check_scales(x, i, at, err);
 }
@@ -236,7 +221,7 @@ static int check_all(struct checking *x, struct error *err)
 	if (r >= 0)
 		r = fb_scalar(&x->f, model, 0, 4, 0, &version, err);
 	if (r >= 0 && version != VERSION)
-		breach(x, "a model of version %" PRIu64 ", readers take %d", version, VERSION);
+		breach(x->b, "a model of version %" PRIu64 ", readers take %d", version, VERSION);
 	if (r >= 0)
 		r = fb_vector(&x->f, model, 1, 4, &x->codes, err);
 	if (r >= 0)
@@ -246,7 +231,7 @@ static int check_all(struct checking *x, struct error *err)
 	if (r < 0)
 		return r;
 	if (!graphs.n)
-		breach(x, "a model without a subgraph");
+		breach(x->b, "a model without a subgraph");
 	r = check_buffers(x, err);
 	if (r >= 0)
 		r = check_metadata(x, model, err);
@@ -260,8 +245,7 @@ static int check_all(struct checking *x, struct error *err)
 	return r;
 }
 
-int tflite_check(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-		 struct error *err)
+int tflite_check(struct range file, struct breaches *b, struct error *err)
 {
 	_cleanup_free_ struct checking *x = calloc(1, sizeof *x);
 	struct error why = { 0 };
@@ -270,11 +254,10 @@ int tflite_check(struct range file, void (*found)(void *ctx, const char *sentenc
 	if (!x)
 		return fail(err, ENOMEM, "no memory to check a model");
 	fb_open(&x->f, file);
-	x->found = found;
-	x->ctx = ctx;
+	x->b = b;
 	r = check_all(x, &why);
 	if (r == -EBADMSG) {
-		found(ctx, why.text);
+		breach(b, "%s", why.text);
 		return 0;
 	}
 	return r < 0 ? fail(err, -r, "%s", why.text) : 0;

@@ -36,5 +36,4 @@ struct tflite_quants {
 int tflite_quantise(struct tflite_quants *x, uint64_t table, struct tensor *t, struct error *err);
 
 /* What the format's own readers refuse and decode() does not need: for decoder->check. */
-int tflite_check(struct range file, void (*found)(void *ctx, const char *sentence), void *ctx,
-		 struct error *err);
+int tflite_check(struct range file, struct breaches *b, struct error *err);

@@ -394,8 +394,7 @@ static int nothing(void *ctx, const struct sstable_item *i, struct error *err)
 	return 0;
 }
 
-int tfslices_check(const struct entry *e, void (*found)(void *ctx, const char *sentence), void *ctx,
-		   struct error *err)
+int tfslices_check(const struct entry *e, struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	struct sstable_scan scan = { .a = a, .fn = nothing, .checked = true };
@@ -403,7 +402,7 @@ int tfslices_check(const struct entry *e, void (*found)(void *ctx, const char *s
 	int r = a ? sstable_scan(e->data, &scan, &why) : no_memory(err);
 
 	if (a && r < 0) {
-		found(ctx, why.text);
+		breach(b, "%s", why.text);
 		r = 0;
 	}
 	return r;

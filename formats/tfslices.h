@@ -19,5 +19,4 @@ bool tfslices_begins(const uint8_t *first, size_t n);
 /* Add the variables in the tables entries [n] to s. */
 int tfslices_read(struct build *s, const struct entry *const *entries, size_t n, struct error *err);
 /* For decoder->check: the checksums of all blocks, which reads the table. */
-int tfslices_check(const struct entry *e, void (*found)(void *ctx, const char *sentence), void *ctx,
-		   struct error *err);
+int tfslices_check(const struct entry *e, struct breaches *b, struct error *err);

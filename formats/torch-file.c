@@ -23,7 +23,6 @@
 #include "torch.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +53,7 @@ struct zip_file {
 	const struct bundle *zip; /* its inside */
 	const char *prefix;       /* [n_prefix], of the first entry's name */
 	size_t n_prefix;
-	const struct torch_found *found; /* what is checked beyond what is needed; or NULL */
+	struct breaches *b;       /* what is checked beyond what is needed; or NULL */
 };
 
 static const struct entry *zip_entry(const struct bundle *zip, const char *prefix, size_t n_prefix,
@@ -221,30 +220,17 @@ static int keep_zip(struct zip_file *f, const struct range *r, struct error *err
 	return arena_hold(f->a, f->zip->arena) < 0 ? fail(err, ENOMEM, "%s: no memory", f->name) : 1;
 }
 
-/* A breach of a rule, for `modelfs check`. */
-__attribute__((format(printf, 2, 3)))
-static void found(const struct torch_found *f, const char *format, ...)
-{
-	char text[700];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	f->found(f->ctx, text);
-}
-
 static void check_record(const struct zip_file *f, const struct torch_storage *s,
 			 const struct entry *e)
 {
 	uint64_t size = s->numel * s->item; /* checked when it was read */
 
 	if (e->data.size > size)
-		found(f->found, "record '%.300s' has %" PRIu64 " bytes, its storage is said to have %"
-		      PRIu64 ": torch.load() refuses it", e->name, e->data.size, size);
+		breach(f->b, "record '%.300s' has %" PRIu64 " bytes, its storage is said to have %"
+		       PRIu64 ": torch.load() refuses it", e->name, e->data.size, size);
 	if (zip_member(f->zip, e)->method)
-		found(f->found, "record '%.300s' is compressed: torch.load(mmap=True) takes it as it is",
-		      e->name);
+		breach(f->b, "record '%.300s' is compressed: torch.load(mmap=True) takes it as it is",
+		       e->name);
 }
 
 static int find_records(struct zip_file *f, struct torch_storage *list, size_t n,
@@ -261,7 +247,7 @@ static int find_records(struct zip_file *f, struct torch_storage *list, size_t n
 			return fail(err, EBADMSG, "%s: storage '%.200s' has no record '%.*sdata/%.200s'",
 				    f->name, list[i].key, (int)f->n_prefix, f->prefix, list[i].key);
 		list[i].data = e->data;
-		if (f->found)
+		if (f->b)
 			check_record(f, &list[i], e);
 		if (kept == 0)
 			kept = keep_zip(f, &e->data, err);
@@ -306,12 +292,12 @@ static int zip_load(struct arena *a, struct zip_file *f, struct torch_graph *ret
 static void check_members(const struct zip_file *f)
 {
 	if (!record_of(f, "version"))
-		found(f->found, "there is no record '%.*sversion': torch.load() refuses it",
-		      (int)f->n_prefix, f->prefix);
+		breach(f->b, "there is no record '%.*sversion': torch.load() refuses it",
+		       (int)f->n_prefix, f->prefix);
 	for (size_t i = 0; i < f->zip->n; i++)
 		if (strncmp(f->zip->entries[i].name, f->prefix, f->n_prefix) != 0) {
-			found(f->found, "member '%.300s' is outside of the folder '%.*s' that is all "
-			      "torch.load() allows", f->zip->entries[i].name, (int)f->n_prefix, f->prefix);
+			breach(f->b, "member '%.300s' is outside of the folder '%.*s' that is all "
+			       "torch.load() allows", f->zip->entries[i].name, (int)f->n_prefix, f->prefix);
 			return; /* others will be too */
 		}
 }
@@ -330,19 +316,19 @@ static int zip_check(struct zip_file *f, struct error *err)
 	if (r == 0)
 		r = zip_load(f->a, f, &g, err);
 	if (r == 0 && g.size < size)
-		found(f->found, "%" PRIu64 " bytes follow the pickle in its data.pkl", size - g.size);
+		breach(f->b, "%" PRIu64 " bytes follow the pickle in its data.pkl", size - g.size);
 	return r;
 }
 
-int torch_zip_check(const struct model *m, enum torch_archive kind,
-		    const struct torch_found *found, struct error *err)
+int torch_zip_check(const struct model *m, enum torch_archive kind, struct breaches *b,
+		    struct error *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < m->n_heads && r == 0; i++) {
 		const struct entry *e = bundle_find(m->source, m->heads[i]);
 		_cleanup_arena_ struct arena *a = arena_new();
-		struct zip_file f = { .kind = kind, .name = m->heads[i], .a = a, .found = found };
+		struct zip_file f = { .kind = kind, .name = m->heads[i], .a = a, .b = b };
 		uint8_t first[64];
 		size_t n = 0;
 

@@ -99,17 +99,13 @@ int torch_legacy_load(struct arena *a, struct range data, const char *name, unsi
 /* The same of bytes, which live in `hold`; a is younger. */
 int torch_data_load(struct arena *a, struct arena *hold, struct range data, const char *name,
 		    enum torch_archive kind, struct torch_graph *ret, struct error *err);
-/* decoder.check()'s: called with a sentence for each breach of a rule. */
-struct torch_found {
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
-};
+struct breaches;
 struct model;
 /* What torch's readers refuse of the zips that m was made of and modelfs does not:
  * no `version`, members outside of the one folder, records longer than their storages,
  * compressed ones; and bytes after the pickle.  0 or -errno. */
-int torch_zip_check(const struct model *m, enum torch_archive kind,
-		    const struct torch_found *found, struct error *err);
+int torch_zip_check(const struct model *m, enum torch_archive kind, struct breaches *b,
+		    struct error *err);
 struct claim;
 /* The model that a claim on such a file, or on an index and such files as its
  * shards, stands for: a decoder's decode(). */

@@ -71,6 +71,7 @@ static void found_of_model(struct findings *f, const char *kind, const char *sen
 		found_printf(f, kind, "%s: %s", f->head, sentence);
 }
 
+/* breaches.found */
 static void found_breach(void *ctx, const char *sentence)
 {
 	found_of_model(ctx, "error", sentence);
@@ -123,6 +124,7 @@ static void check_imports(struct findings *f, const struct entry *e, struct aren
 
 static void check_model(struct findings *f, const struct bundle *b, const struct claim *c)
 {
+	struct breaches broken = { .found = found_breach, .ctx = f };
 	struct error err = { 0 };
 	struct model *m;
 
@@ -134,7 +136,7 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 			check_imports(f, bundle_find(b, c->names[i]), b->arena);
 		return;
 	}
-	if (c->decoder->check && c->decoder->check(m, found_breach, f, &err) < 0)
+	if (c->decoder->check && c->decoder->check(m, &broken, &err) < 0)
 		found(f, "error", err.text);
 	check_globals(f, m);
 	for (size_t i = 0; i < c->n; i++)

@@ -573,37 +573,28 @@ static int gguf_decode(const struct bundle *b, const struct claim *c, struct mod
 /* ---- checking ---- */
 
 /* Rules that llama.cpp's reader or the specification has and that we do not need. */
-static int gguf_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		      void *ctx, struct error *err)
+static int gguf_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	bool quantised = false;
-	char text[300];
 
 	for (size_t i = 0; i < m->n; i++) {
 		const struct tensor *t = &m->tensors[i];
 
 		quantised |= dtype_table[t->dtype].block > 1;
-		if (strlen(t->name) > 63 || !*t->name) {
-			(void)snprintf(text, sizeof text, "tensor '%.200s': its name has %zu "
-				       "bytes, llama.cpp "
-				       "takes 1 to 63", t->name, strlen(t->name));
-			found(ctx, text);
-		}
+		if (strlen(t->name) > 63 || !*t->name)
+			breach(b, "tensor '%.200s': its name has %zu bytes, llama.cpp takes 1 to 63", t->name,
+			       strlen(t->name));
 	}
 	if (quantised && !value_get(m->metadata, "general.quantization_version"))
-		found(ctx, "it has quantised tensors and no general.quantization_version");
+		breach(b, "it has quantised tensors and no general.quantization_version");
 	if (!value_get(m->metadata, "general.architecture"))
-		found(ctx, "it has no general.architecture");
+		breach(b, "it has no general.architecture");
 	for (uint32_t i = 0; i < m->metadata->n; i++) {
 		const struct value *k = m->metadata->items[2 * (size_t)i];
 
-		if (k->n == strspn(k->s, letters))
-			continue;
-		(void)snprintf(text, sizeof text, "the key '%.200s' is not of letters, digits, '_' "
-			       "and '.'",
-			       k->s);
-		found(ctx, text);
+		if (k->n != strspn(k->s, letters))
+			breach(b, "the key '%.200s' is not of letters, digits, '_' and '.'", k->s);
 	}
 	return 0;
 }

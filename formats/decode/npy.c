@@ -29,12 +29,11 @@ static int npy_decode(const struct bundle *b, const struct claim *c, struct mode
 	return within(r, err, path);
 }
 
-static int npy_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		     void *ctx, struct error *err)
+static int npy_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	const struct entry *e = bundle_find(m->source, m->heads[0]);
 
-	return numpy_file_check(e->data, e->name, found, ctx, err);
+	return numpy_file_check(e->data, e->name, b, err);
 }
 
 static int npy_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,

@@ -75,8 +75,7 @@ static int npz_decode(const struct bundle *b, const struct claim *c, struct mode
 	return within(r, err, path);
 }
 
-static int npz_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		     void *ctx, struct error *err)
+static int npz_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	const struct entry *e = bundle_find(m->source, m->heads[0]);
 	_cleanup_arena_ struct arena *a = arena_new();
@@ -87,7 +86,7 @@ static int npz_check(const struct model *m, void (*found)(void *ctx, const char 
 		const char *name = zip_member(zip, &zip->entries[i])->name;
 
 		if (has_suffix(name, ".npy"))
-			r = numpy_file_check(zip->entries[i].data, name, found, ctx, err);
+			r = numpy_file_check(zip->entries[i].data, name, b, err);
 	}
 	return r;
 }

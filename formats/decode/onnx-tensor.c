@@ -415,8 +415,7 @@ static int onnx_tensor_claim(const struct bundle *b, const struct entry *e, cons
 	return 1;
 }
 
-static int onnx_tensor_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			     void *ctx, struct error *err)
+static int onnx_tensor_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	_cleanup_free_ struct pb_file *file = malloc(sizeof *file);
 	_cleanup_arena_ struct arena *a = arena_new();
@@ -427,7 +426,7 @@ static int onnx_tensor_check(const struct model *m, void (*found)(void *ctx, con
 	if (!file || !a)
 		return no_memory(err);
 	pb_open(file, data, &all);
-	return what_is(&look, &all) == TENSOR ? onnx_check_tensor(data, found, ctx, err) : 0;
+	return what_is(&look, &all) == TENSOR ? onnx_check_tensor(data, b, err) : 0;
 }
 
 const struct decoder onnx_tensor_decoder = {

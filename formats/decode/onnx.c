@@ -756,8 +756,7 @@ static int onnx_claim(const struct bundle *b, const struct entry *e, const uint8
 	return 1;
 }
 
-static int onnx_rules(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		      void *ctx, struct error *err)
+static int onnx_rules(const struct model *m, struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
 	const char *slash = strrchr(m->heads[0], '/');
@@ -766,7 +765,7 @@ static int onnx_rules(const struct model *m, void (*found)(void *ctx, const char
 	where.folder = a ? arena_string(a, m->heads[0], slash ? (size_t)(slash + 1 - m->heads[0]) : 0) : NULL;
 	if (!where.folder)
 		return no_memory(err);
-	return onnx_check(bundle_find(m->source, m->heads[0])->data, &where, found, ctx, err);
+	return onnx_check(bundle_find(m->source, m->heads[0])->data, &where, b, err);
 }
 
 const struct decoder onnx_decoder = {

@@ -464,8 +464,7 @@ static int ort_claim(const struct bundle *b, const struct entry *e, const uint8_
 	return 1;
 }
 
-static int ort_rules(const struct model *m, void (*found)(void *ctx, const char *sentence),
-		     void *ctx, struct error *err)
+static int ort_rules(const struct model *m, struct breaches *b, struct error *err)
 {
 	struct range data = bundle_find(m->source, m->heads[0])->data;
 	char magic[4];
@@ -473,7 +472,7 @@ static int ort_rules(const struct model *m, void (*found)(void *ctx, const char 
 
 	if (r < 0 || !memcmp(magic, "ODTC", sizeof magic))
 		return r;
-	return ort_check(data, found, ctx, err);
+	return ort_check(data, b, err);
 }
 
 const struct decoder ort_decoder = {

@@ -88,12 +88,9 @@ static int pytorch_claim(const struct bundle *b, const struct entry *e, const ui
 	return claim_alone(e, torch_rank(e->name), a, ret, err);
 }
 
-static int pytorch_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			 void *ctx, struct error *err)
+static int pytorch_check(const struct model *m, struct breaches *b, struct error *err)
 {
-	const struct torch_found f = { found, ctx };
-
-	return torch_zip_check(m, TORCH_SAVE, &f, err);
+	return torch_zip_check(m, TORCH_SAVE, b, err);
 }
 
 const struct decoder pytorch_decoder = {

@@ -300,12 +300,11 @@ static int safetensors_decode(const struct bundle *b, const struct claim *c, str
 
 /* White space around the object: none before it, after it only spaces. */
 static int safetensors_check_space(const struct model *m, const struct safetensors_file *f,
-				   void (*found)(void *ctx, const char *sentence), void *ctx,
-				   struct error *err)
+				   struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *scratch = arena_new();
 	uint64_t n = f->start - 8, tail = n < SAFETENSORS_FIRST ? n : SAFETENSORS_FIRST;
-	const char *path, *sentence = NULL;
+	const char *path;
 	uint8_t first, last[SAFETENSORS_FIRST];
 	int r;
 
@@ -318,52 +317,42 @@ static int safetensors_check_space(const struct model *m, const struct safetenso
 	if (r < 0)
 		return r;
 	if (first != '{')
-		sentence = arena_printf(scratch, "%s: its header begins with white space, it "
-					"should begin with '{'", path);
-	if (sentence)
-		found(ctx, sentence);
+		breach(b, "%s: its header begins with white space, it should begin with '{'", path);
 	for (uint64_t i = tail; i > 0 && safetensors_is_space(last[i - 1]); i--) {
 		if (last[i - 1] == ' ')
 			continue;
-		sentence = arena_printf(scratch, "%s: its header is padded with the byte 0x%02x, "
-					"it should be padded with spaces", path, last[i - 1]);
-		if (sentence)
-			found(ctx, sentence);
+		breach(b, "%s: its header is padded with the byte 0x%02x, it should be padded with spaces",
+		       path, last[i - 1]);
 		break;
 	}
 	return 0;
 }
 
 /* An empty tensor whose other dimensions overflow: other readers may refuse it. */
-static void safetensors_check_shape(const struct tensor *t,
-				    void (*found)(void *ctx, const char *sentence), void *ctx)
+static void safetensors_check_shape(const struct tensor *t, struct breaches *b)
 {
 	uint64_t n = dtype_table[t->dtype].bits;
-	char sentence[200];
 
 	if (tensor_elements(t))
 		return;
 	for (unsigned d = 0; d < t->ndim; d++) {
 		if (!t->shape[d] || !__builtin_mul_overflow(n, t->shape[d], &n))
 			continue;
-		(void)snprintf(sentence, sizeof sentence, "tensor '%.*s': it is empty, but its "
-			       "other dimensions make more than 2^64 bits",
-			       safetensors_shown(strlen(t->name)), t->name);
-		found(ctx, sentence);
+		breach(b, "tensor '%.*s': it is empty, but its other dimensions make more than 2^64 bits",
+		       safetensors_shown(strlen(t->name)), t->name);
 		return;
 	}
 }
 
-static int safetensors_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			     void *ctx, struct error *err)
+static int safetensors_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	const struct safetensors_origin *origin = m->origin;
 	int r = 0;
 
 	for (size_t i = 0; i < origin->n && r >= 0; i++)
-		r = safetensors_check_space(m, &origin->files[i], found, ctx, err);
+		r = safetensors_check_space(m, &origin->files[i], b, err);
 	for (size_t i = 0; i < m->n && r >= 0; i++)
-		safetensors_check_shape(&m->tensors[i], found, ctx);
+		safetensors_check_shape(&m->tensors[i], b);
 	return r;
 }
 

@@ -341,18 +341,16 @@ static int tf_checkpoint_decode(const struct bundle *b, const struct claim *c, s
 	return r < 0 ? within(r, err, entry_path(b, e, s.a)) : 0;
 }
 
-static int tf_checkpoint_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			       void *ctx, struct error *err)
+static int tf_checkpoint_check(const struct model *m, struct breaches *b, struct error *err)
 {
-	const struct bundle *b = m->source;
-	const struct entry *e = bundle_find(b, m->heads[0]);
+	const struct entry *e = bundle_find(m->source, m->heads[0]);
 	int r = 0;
 
 	if (is_bundle(e))
-		return tfbundle_check(b, e, found, ctx, err);
+		return tfbundle_check(m->source, e, b, err);
 	for (size_t i = 0; r >= 0 && i < m->n_heads; i++)
 		if (!i || !ends_with(m->heads[i], ".meta"))
-			r = tfslices_check(bundle_find(b, m->heads[i]), found, ctx, err);
+			r = tfslices_check(bundle_find(m->source, m->heads[i]), b, err);
 	return r;
 }
 

@@ -20,7 +20,6 @@
 
 #include "../../cache/arena.h"
 #include "../../cache/cleanup.h"
-#include "../../cache/text.h"
 #include "../build.h"
 #include "../tensorflow.h"
 
@@ -378,8 +377,7 @@ struct names { /* of the nodes, sorted */
 	struct arena *a;
 	const char **list;
 	size_t n, cap;
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
+	struct breaches *b;
 };
 
 static int by_text(const void *a, const void *b)
@@ -414,7 +412,6 @@ static int add_name(struct names *x, const struct pb *m, const struct pb_field *
 static int check_input(struct names *x, const char *node, char *input)
 {
 	const char *name = input && *input == '^' ? input + 1 : input;
-	_cleanup_text_ struct text t = TEXT_INIT;
 	char *colon = input ? strrchr(input, ':') : NULL;
 
 	if (!input)
@@ -423,10 +420,7 @@ static int check_input(struct names *x, const char *node, char *input)
 		*colon = '\0';
 	if (bsearch(&name, x->list, x->n, sizeof *x->list, by_text))
 		return 0;
-	text_printf(&t, "the node '%s' has the input '%s', which is not there", node, name);
-	if (text_bad(&t))
-		return -ENOMEM;
-	x->found(x->ctx, t.s);
+	breach(x->b, "the node '%s' has the input '%s', which is not there", node, name);
 	return 0;
 }
 
@@ -451,15 +445,9 @@ static int check_inputs(struct names *x, const struct pb *m, const struct pb_fie
 
 static void check_twice(struct names *x)
 {
-	for (size_t i = 1; i < x->n; i++) {
-		_cleanup_text_ struct text t = TEXT_INIT;
-
-		if (strcmp(x->list[i], x->list[i - 1]) != 0)
-			continue;
-		text_printf(&t, "two nodes are called '%s'", x->list[i]);
-		if (!text_bad(&t))
-			x->found(x->ctx, t.s);
-	}
+	for (size_t i = 1; i < x->n; i++)
+		if (!strcmp(x->list[i], x->list[i - 1]))
+			breach(x->b, "two nodes are called '%s'", x->list[i]);
 }
 
 /* What import_graph_def() refuses: names that are there twice, inputs that are not there. */
@@ -488,11 +476,10 @@ static int check_graph(struct names *x, struct range graph, struct error *err)
 	return r;
 }
 
-static int tf_graphdef_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			     void *ctx, struct error *err)
+static int tf_graphdef_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	_cleanup_arena_ struct arena *a = arena_new();
-	struct names x = { .a = a, .found = found, .ctx = ctx };
+	struct names x = { .a = a, .b = b };
 	struct range graph;
 
 	if (!a)

@@ -663,12 +663,11 @@ static const char *tf_savedmodel_whole(const char *name, struct arena *a)
 	return !strcmp(name, "saved_model.pb") || !strcmp(name, "keras_metadata.pb") ? "saved_model.pb" : NULL;
 }
 
-static int tf_savedmodel_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			       void *ctx, struct error *err)
+static int tf_savedmodel_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	for (size_t i = 0; i < m->n_heads; i++)
 		if (!strcmp(base_of(m->heads[i]), "variables.index"))
-			return tfbundle_check(m->source, bundle_find(m->source, m->heads[i]), found, ctx, err);
+			return tfbundle_check(m->source, bundle_find(m->source, m->heads[i]), b, err);
 	return 0;
 }
 

@@ -712,8 +712,7 @@ static int read_through(const struct tensor *t, struct error *err)
 	return r;
 }
 
-static int tflite_check_model(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			      void *ctx, struct error *err)
+static int tflite_check_model(const struct model *m, struct breaches *b, struct error *err)
 {
 	struct range file = bundle_find(m->source, m->heads[0])->data;
 	uint64_t offset;
@@ -725,10 +724,10 @@ static int tflite_check_model(const struct model *m, void (*found)(void *ctx, co
 
 		if (r < 0) {
 			(void)within(r, &why, t->name);
-			found(ctx, why.text);
+			breach(b, "%s", why.text);
 		}
 	}
-	return tflite_check(file, found, ctx, err);
+	return tflite_check(file, b, err);
 }
 
 const struct decoder tflite_decoder = {

@@ -10,7 +10,6 @@
  *     __0_0.distcp     of each rank; each chunk in it is a whole file of torch.save()
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -554,10 +553,9 @@ static struct piece *pieces_of(struct arena *a, const struct value *storage)
 
 /* Pieces of tensors that are not there, and pieces in each other. */
 static int check_pieces(const struct piece *list, size_t n, const struct value *map,
-			void (*found)(void *ctx, const char *sentence), void *ctx)
+			struct breaches *b)
 {
 	struct value_table names = { 0 };
-	char text[700];
 	int r = 0;
 
 	for (uint32_t i = 0; i < map->n && r == 0; i++)
@@ -566,23 +564,18 @@ static int check_pieces(const struct piece *list, size_t n, const struct value *
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const struct piece *p = &list[i], *q = &list[i + 1];
 
-		if (!value_table_get(&names, place_hash(p->name, NULL, 0))) {
-			(void)snprintf(text, sizeof text, "storage_data has a place of '%.200s', which "
-				       "is no tensor or object of the checkpoint", p->name);
-			found(ctx, text);
-		}
-		if (i + 1 < n && !strcmp(p->path, q->path) && q->offset - p->offset < p->length) {
-			(void)snprintf(text, sizeof text, "'%.200s' and '%.200s' overlap in the file '%.200s'",
-				       p->name, q->name, p->path);
-			found(ctx, text);
-		}
+		if (!value_table_get(&names, place_hash(p->name, NULL, 0)))
+			breach(b, "storage_data has a place of '%.200s', which is no tensor or object "
+			       "of the checkpoint", p->name);
+		if (i + 1 < n && !strcmp(p->path, q->path) && q->offset - p->offset < p->length)
+			breach(b, "'%.200s' and '%.200s' overlap in the file '%.200s'", p->name, q->name,
+			       p->path);
 	}
 	value_table_release(&names);
 	return r;
 }
 
-static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			   void *ctx, struct error *err)
+static int torch_dcp_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	const struct entry *e = bundle_find(m->source, m->heads[0]);
 	size_t all = strlen(m->heads[0]), folder = all - strlen(".metadata");
@@ -590,7 +583,6 @@ static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const
 	const struct value *storage;
 	struct piece *list;
 	struct pickle p;
-	char text[700];
 	int r;
 
 	if (all < strlen(".metadata") || strcmp(m->heads[0] + folder, ".metadata") != 0)
@@ -598,7 +590,7 @@ static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const
 	r = a ? pickle_load(a, e->data, 0, e->name, NULL, &p, err) : -ENOMEM;
 	storage = r == 0 ? field(p.root, "storage_data") : NULL;
 	list = storage ? pieces_of(a, storage) : NULL;
-	if (!list || check_pieces(list, storage->n, field(p.root, "state_dict_metadata"), found, ctx) < 0)
+	if (!list || check_pieces(list, storage->n, field(p.root, "state_dict_metadata"), b) < 0)
 		return r < 0 && a ? r : fail(err, ENOMEM, "%s: no memory to check it", m->heads[0]);
 	for (size_t i = 1; i < m->n_heads; i++) {
 		const struct entry *shard = bundle_find(m->source, m->heads[i]);
@@ -607,9 +599,7 @@ static int torch_dcp_check(const struct model *m, void (*found)(void *ctx, const
 		if (!shard || !shard->data.size ||
 		    bsearch(m->heads[i] + folder, list, storage->n, sizeof *list, by_path))
 			continue;
-		(void)snprintf(text, sizeof text, "nothing of the checkpoint is in the file '%.200s'",
-			       m->heads[i]);
-		found(ctx, text);
+		breach(b, "nothing of the checkpoint is in the file '%.200s'", m->heads[i]);
 	}
 	return 0;
 }

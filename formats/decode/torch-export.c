@@ -21,7 +21,6 @@
  *     NAME/byteorder
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -431,23 +430,6 @@ static int torch_export_decode(const struct bundle *b, const struct claim *c, st
 
 /* ---- modelfs check ---- */
 
-struct breach {
-	void (*found)(void *ctx, const char *sentence);
-	void *ctx;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void breach(const struct breach *b, const char *format, ...)
-{
-	char text[700];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	b->found(b->ctx, text);
-}
-
 /* The text of a small record, "" if there is none. */
 static int small_text(struct export *x, const char *name, char *buf, size_t size, struct error *err)
 {
@@ -460,7 +442,7 @@ static int small_text(struct export *x, const char *name, char *buf, size_t size
 }
 
 /* torch.export.load() takes one version of the graph only, and 0.0. */
-static int check_schema(struct export *x, const struct entry *e, const struct breach *b,
+static int check_schema(struct export *x, const struct entry *e, struct breaches *b,
 			struct error *err)
 {
 	struct value *json;
@@ -481,7 +463,7 @@ static int check_schema(struct export *x, const struct entry *e, const struct br
 	return 0;
 }
 
-static int check_all(struct export *x, const struct breach *b, struct error *err)
+static int check_all(struct export *x, struct breaches *b, struct error *err)
 {
 	const char *folder = x->old ? "serialized_exported_program.json" : "models/";
 	const char *full = arena_printf(x->s.a, "%.*s%s", (int)x->n_prefix, x->prefix, folder);
@@ -510,18 +492,16 @@ static int check_all(struct export *x, const struct breach *b, struct error *err
 	return r;
 }
 
-static int torch_export_check(const struct model *m, void (*found)(void *ctx, const char *sentence),
-			      void *ctx, struct error *err)
+static int torch_export_check(const struct model *m, struct breaches *b, struct error *err)
 {
 	struct export x = { .b = m->source, .e = bundle_find(m->source, m->heads[0]),
 			    .path = m->heads[0] };
-	const struct breach b = { found, ctx };
 	int r;
 
 	x.s.a = arena_new();
 	r = x.s.a ? open_export(&x, err) : no_memory(&x, err);
 	if (r == 0)
-		r = check_all(&x, &b, err);
+		r = check_all(&x, b, err);
 	build_drop(&x.s);
 	return r;
 }

@@ -221,11 +221,8 @@ static int torchscript_claim(const struct bundle *b, const struct entry *e, cons
 	return ours ? claim_alone(e, RANK_FILE, a, ret, err) : 0;
 }
 
-static int torchscript_check(const struct model *m,
-			     void (*found)(void *ctx, const char *sentence), void *ctx,
-			     struct error *err)
+static int torchscript_check(const struct model *m, struct breaches *b, struct error *err)
 {
-	const struct torch_found f = { found, ctx };
 	struct script c = { .b = m->source, .e = bundle_find(m->source, m->heads[0]) };
 	_cleanup_build_ struct build s = { .a = arena_new() };
 	int r;
@@ -235,7 +232,7 @@ static int torchscript_check(const struct model *m,
 	if (!s.a)
 		return fail(err, ENOMEM, "%s: no memory", c.path);
 	r = open_script(&c, err);
-	return r < 0 || c.old ? r : torch_zip_check(m, TORCH_SCRIPT, &f, err);
+	return r < 0 || c.old ? r : torch_zip_check(m, TORCH_SCRIPT, b, err);
 }
 
 const struct decoder torchscript_decoder = {

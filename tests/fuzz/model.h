@@ -176,12 +176,13 @@ static inline void fuzz_found(void *ctx, const char *sentence)
 /* Everything that is shown of a model; NULL: nothing. */
 static inline void fuzz_show(struct model *m)
 {
+	struct breaches b = { .found = fuzz_found };
 	struct error err = { 0 };
 
 	if (!m)
 		return;
 	(void)setenv("MODELFS_CACHE", "/dev/null", 1); /* checksums are not kept */
-	if (m->decoder->check && m->decoder->check(m, fuzz_found, NULL, &err) < 0 && !err.text[0])
+	if (m->decoder->check && m->decoder->check(m, &b, &err) < 0 && !err.text[0])
 		abort();
 	fuzz_tensors(m);
 	fuzz_documents(m);
