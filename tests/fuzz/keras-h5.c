@@ -15,24 +15,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_arena_ struct arena *hold = arena_new();
 	struct bytes rest = fuzz_records(data, size);
 	uint32_t k = bytes_u32(&rest);
-	const uint8_t *index = bytes_take(&rest, k < bytes_left(&rest) ? k : 0);
+	const uint8_t *index = bytes_take(&rest, k < bytes_left(&rest) ? k : 0); /* NULL: none */
 	struct range file = make_literal(hold, rest.p, bytes_left(&rest));
-	struct bundle *b = fuzz_bundle("m.h5", file, hold);
-	struct entry *e = arena_array(b->arena, 4, sizeof *e);
+	size_t n = index ? (size_t)(rest.p - index) : 0;
+	const struct entry files[] = {
+		{ .name = "a.weights.h5", .data = file },
+		{ .name = "b.weights.h5", .data = file },
+		{ .name = "config.json", .data = make_literal(hold, index, n) },
+		{ .name = "m.weights.json", .data = make_literal(hold, index, n) },
+	};
 
-	if (!e)
-		abort();
-	if (index && rest.p != index) {
-		e[0] = (struct entry){ .name = "a.weights.h5", .data = file };
-		e[1] = (struct entry){ .name = "b.weights.h5", .data = file };
-		e[2] = (struct entry){ .name = "config.json",
-				       .data = make_literal(hold, index, (size_t)(rest.p - index)) };
-		e[3] = (struct entry){ .name = "m.weights.json", .data = e[2].data };
-		b->folder = true;
-		if (bundle_finish(b->arena, b, e, 4, "FILE", NULL) < 0)
-			abort();
-	}
-	fuzz_source("keras-h5", b);
+	fuzz_source("keras-h5", n ? fuzz_folder(files, 4, hold) : fuzz_bundle("m.h5", file, hold));
 	lru_clear();
 	return 0;
 }

@@ -23,20 +23,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FUZZ_PIECE = 4096, FUZZ_TENSORS = 16, FUZZ_PATHS = 100, FUZZ_JSON = 1 << 20 };
 
-/* A bundle of one entry that lives as long as the returned one's arena. */
-static inline struct bundle *fuzz_bundle(const char *name, struct range data, struct arena *hold)
+/* Copies of entries [n], sorted, whose data lives in hold, as one bundle. */
+static inline struct bundle *fuzz_files(const struct entry *entries, size_t n, bool folder,
+					struct arena *hold)
 {
 	struct arena *a = arena_new();
 	struct bundle *b = a ? arena_alloc(a, sizeof *b) : NULL;
-	struct entry *e = a ? arena_alloc(a, sizeof *e) : NULL;
+	struct entry *e = a ? arena_array(a, n, sizeof *e) : NULL;
 
 	if (!b || !e || arena_hold(a, hold) < 0)
 		abort();
-	*b = (struct bundle){ .path = "FILE" };
-	*e = (struct entry){ .name = name, .data = data };
-	if (bundle_finish(a, b, e, 1, "FILE", NULL) < 0)
+	*b = (struct bundle){ .path = folder ? "FOLDER" : "FILE", .folder = folder };
+	memcpy(e, entries, n * sizeof *e);
+	if (bundle_finish(a, b, e, n, b->path, NULL) < 0)
 		abort();
 	return b;
+}
+
+static inline struct bundle *fuzz_folder(const struct entry *entries, size_t n, struct arena *hold)
+{
+	return fuzz_files(entries, n, true, hold);
+}
+
+static inline struct bundle *fuzz_bundle(const char *name, struct range data, struct arena *hold)
+{
+	const struct entry e = { .name = name, .data = data };
+
+	return fuzz_files(&e, 1, false, hold);
 }
 
 /* The first bytes, the last one, and some between; what fails has a sentence. */

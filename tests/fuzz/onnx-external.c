@@ -8,18 +8,13 @@ static const char bytes[] = "before, the data of two tensors or three, and after
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_arena_ struct arena *hold = arena_new();
-	struct bundle *b = fuzz_bundle("x.onnx", make_literal(hold, data, size), hold);
-	struct entry *e = arena_array(b->arena, 4, sizeof *e);
+	const struct entry files[] = {
+		{ .name = "data.bin", .data = make_literal(hold, bytes, sizeof bytes) },
+		{ .name = "link.bin" },
+		{ .name = "sub/more.bin", .data = make_literal(hold, bytes, 24) },
+		{ .name = "x.onnx", .data = make_literal(hold, data, size) },
+	};
 
-	if (!e)
-		abort();
-	e[0] = (struct entry){ .name = "data.bin", .data = make_literal(hold, bytes, sizeof bytes) };
-	e[1] = (struct entry){ .name = "link.bin" };
-	e[2] = (struct entry){ .name = "sub/more.bin", .data = make_literal(hold, bytes, 24) };
-	e[3] = b->entries[0];
-	b->folder = true;
-	if (bundle_finish(b->arena, b, e, 4, "FOLDER", NULL) < 0)
-		abort();
-	fuzz_source("onnx", b);
+	fuzz_source("onnx", fuzz_folder(files, 4, hold));
 	return 0;
 }

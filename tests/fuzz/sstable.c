@@ -42,17 +42,12 @@ static void table(struct range r)
 static void checkpoint(struct range index, struct range shard, bool version1)
 {
 	_cleanup_arena_ struct arena *hold = arena_new();
-	struct bundle *b = fuzz_bundle(version1 ? "x" : "x.index", index, hold);
-	struct entry *e = arena_array(b->arena, 2, sizeof *e);
+	const struct entry files[] = {
+		{ .name = version1 ? "x" : "x.index", .data = index },
+		{ .name = "x.data-00000-of-00001", .data = shard },
+	};
 
-	if (!e)
-		abort();
-	e[0] = b->entries[0];
-	e[1] = (struct entry){ .name = "x.data-00000-of-00001", .data = shard };
-	b->folder = true;
-	if (!version1 && bundle_finish(b->arena, b, e, 2, "FILE", NULL) < 0)
-		abort();
-	fuzz_source("tf-checkpoint", b);
+	fuzz_source("tf-checkpoint", fuzz_folder(files, version1 ? 1 : 2, hold));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -112,25 +112,18 @@ static void sum_strings(struct range index, uint8_t *shard, size_t size)
 static struct bundle *folder(uint8_t flags, struct range index, struct range shard, struct range state,
 			     struct arena *hold)
 {
-	struct bundle *b = fuzz_bundle(flags & VERSION1 ? "x" : "x.index", index, hold);
-	struct entry *e = arena_array(b->arena, 4, sizeof *e);
 	uint64_t half = flags & TWO ? shard.size / 2 : 0;
+	struct entry files[4] = { { .name = flags & VERSION1 ? "x" : "x.index", .data = index } };
 	size_t n = 1;
 
-	if (!e)
-		abort();
-	e[0] = b->entries[0];
 	if (!(flags & VERSION1) && (flags & TWO))
-		e[n++] = (struct entry){ .name = "x.data-00001-of-00002", .data = range_sub(shard, half, shard.size - half) };
+		files[n++] = (struct entry){ .name = "x.data-00001-of-00002", .data = range_sub(shard, half, shard.size - half) };
 	if (!(flags & VERSION1))
-		e[n++] = (struct entry){ .name = flags & TWO ? "x.data-00000-of-00002" : "x.data-00000-of-00001",
-					 .data = range_sub(shard, 0, flags & TWO ? half : shard.size) };
+		files[n++] = (struct entry){ .name = flags & TWO ? "x.data-00000-of-00002" : "x.data-00000-of-00001",
+					     .data = range_sub(shard, 0, flags & TWO ? half : shard.size) };
 	if (state.size)
-		e[n++] = (struct entry){ .name = "checkpoint", .data = state };
-	b->folder = true;
-	if (bundle_finish(b->arena, b, e, n, "FILE", NULL) < 0)
-		abort();
-	return b;
+		files[n++] = (struct entry){ .name = "checkpoint", .data = state };
+	return fuzz_folder(files, n, hold);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

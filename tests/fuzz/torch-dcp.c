@@ -9,28 +9,17 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_arena_ struct arena *hold = arena_new();
-	struct arena *a = arena_new();
-	struct bundle *b = arena_alloc(a, sizeof *b);
-	struct entry *e = arena_array(a, 2, sizeof *e);
 	size_t n = size < 2 ? 0 : (size_t)get_le(data, 2);
+	struct entry files[2] = { 0 };
 	bool shards;
 
-	if (!hold || !b || !e || arena_hold(a, hold) < 0)
-		abort();
-	if (size < 2 || n > size - 2) {
-		arena_put(a);
+	if (size < 2 || n > size - 2)
 		return 0;
-	}
-	*b = (struct bundle){ .path = "FOLDER", .folder = true };
 	shards = safetensors_is(data + 2, n);
-	e[0] = (struct entry){ .name = shards ? "shard-00001-model-00001-of-00001.safetensors"
-					      : ".metadata",
-			       .data = make_literal(hold, data + 2, n) };
-	e[1] = (struct entry){ .name = shards ? "shard-00002-model-00001-of-00001.safetensors"
-					      : "__0_0.distcp",
-			       .data = make_literal(hold, data + 2 + n, size - 2 - n) };
-	if (bundle_finish(a, b, e, 2, "FOLDER", NULL) < 0)
-		abort();
-	fuzz_source("torch-dcp", b);
+	files[0].name = shards ? "shard-00001-model-00001-of-00001.safetensors" : ".metadata";
+	files[0].data = make_literal(hold, data + 2, n);
+	files[1].name = shards ? "shard-00002-model-00001-of-00001.safetensors" : "__0_0.distcp";
+	files[1].data = make_literal(hold, data + 2 + n, size - 2 - n);
+	fuzz_source("torch-dcp", fuzz_folder(files, 2, hold));
 	return 0;
 }
