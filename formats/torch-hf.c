@@ -13,7 +13,10 @@
 #include "../cache/arena.h"
 #include "../cache/cleanup.h"
 
-enum { PIECES_MOST = 1000000 };
+enum {
+	PIECES_MOST = 1000000,
+	OTHERS_MOST = 1000, /* files between two shards: such a folder has little else */
+};
 
 static const char info_key[] = "DCP_SHARDING_INFO";
 
@@ -44,38 +47,49 @@ bool torch_hf_name_is(const char *base)
 	return true;
 }
 
-/* The next shard of the folder from entry i on; b->n: there is none. */
-static size_t next_shard(const struct bundle *b, const char *name, size_t folder, size_t i)
+/* The entries of a folder among which its shards are, in the order of their names. */
+struct listing {
+	const struct entry *entries;
+	size_t n;
+	size_t folder; /* bytes of the folder's name */
+};
+
+/* The next shard from entry i on; l->n: there is none, or too much else. */
+static size_t next_shard(const struct listing *l, size_t i)
 {
-	while (i < b->n && (strncmp(b->entries[i].name, name, folder) || !b->entries[i].data.blob ||
-			    !torch_hf_name_is(b->entries[i].name + folder)))
-		i++;
-	return i;
+	for (size_t others = 0; i < l->n && others < OTHERS_MOST; i++, others++)
+		if (l->entries[i].data.blob && torch_hf_name_is(l->entries[i].name + l->folder))
+			return i;
+	return l->n;
 }
 
 int torch_hf_shards(const struct bundle *b, const struct entry *e, const uint8_t *first, size_t n,
 		    struct arena *a, const char *const **ret, size_t *ret_n, struct error *err)
 {
-	const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
-	size_t folder = (size_t)(base - e->name), head, second, count = 0;
+	const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name, *prefix;
+	struct listing l = { .folder = (size_t)(base - e->name) };
+	size_t head, count = 0;
 	const char **names;
 
 	if (!b->folder || !torch_hf_name_is(base) || !safetensors_is(first, n) ||
 	    !memmem(first, n, info_key, sizeof info_key - 1))
 		return 0;
-	head = next_shard(b, e->name, folder, 0); /* entries are in the order of their names */
-	second = next_shard(b, e->name, folder, head + 1);
+	prefix = arena_printf(a, "%.*sshard-", (int)l.folder, e->name);
+	if (!prefix)
+		return fail(err, ENOMEM, "%s: no memory for its shards", e->name);
+	l.entries = b->entries + bundle_prefix(b, prefix, &l.n);
+	head = next_shard(&l, 0);
 	*ret = NULL;
 	*ret_n = 0;
-	if (second >= b->n)
+	if (head == l.n || next_shard(&l, head + 1) == l.n)
 		return 0;
-	if (strcmp(b->entries[head].name, e->name) != 0)
+	if (strcmp(l.entries[head].name, e->name) != 0)
 		return 1;
-	names = arena_array(a, b->n, sizeof *names);
+	names = arena_array(a, l.n, sizeof *names);
 	if (!names)
 		return fail(err, ENOMEM, "%s: no memory for its shards", e->name);
-	for (size_t i = head; i < b->n; i = next_shard(b, e->name, folder, i + 1))
-		names[count++] = b->entries[i].name;
+	for (size_t i = head; i < l.n; i = next_shard(&l, i + 1))
+		names[count++] = l.entries[i].name;
 	*ret = names;
 	*ret_n = count;
 	return 1;
