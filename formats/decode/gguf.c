@@ -494,8 +494,6 @@ static int part(struct gguf *g, const struct bundle *b, const struct claim *c, s
 	size_t cap = g->keys_cap;
 	int r;
 
-	if (!e || !e->data.blob)
-		return fail(err, ENOENT, "its part '%s' is not there", c->names[no]);
 	if (no) {
 		g->keys_cap = 8;
 		g->keys = value_map(g->s.a, g->keys_cap);
@@ -537,6 +535,12 @@ static int gguf_read_all(struct gguf *g, const struct bundle *b, const struct cl
 	g->keys = value_map(g->s.a, g->keys_cap);
 	if (!g->keys)
 		return no_memory(err);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct entry *e = bundle_find(b, c->names[i]);
+
+		if (!e || !e->data.blob)
+			return fail(err, ENOENT, "its part '%s' is not there", c->names[i]);
+	}
 	for (size_t i = 0; i < c->n && r >= 0; i++) {
 		r = part(g, b, c, i, err);
 		if (!i)
@@ -645,11 +649,38 @@ static bool is_ancient(const uint8_t *first, size_t n)
 	return false;
 }
 
+/* The parts of a model of `of`, e being number `no`.  In a folder not those behind the
+ * first that is missing: decoding says which that is, and a name is not to claim
+ * 99,999 others. */
+static int claim_parts(const struct bundle *b, const struct entry *e, size_t at, unsigned no,
+		       unsigned of, struct arena *a, struct claim *ret)
+{
+	const char **names = NULL;
+	size_t cap = 0, n = 0;
+	bool there = true;
+
+	for (unsigned i = 1; i <= of && there; i++) {
+		names = arena_grow(a, names, &cap, n + 2, sizeof *names);
+		if (names)
+			names[n] = i == no ? e->name : part_name(a, e->name, at, i);
+		if (!names || !names[n])
+			return -ENOMEM;
+		there = !b->folder || bundle_find(b, names[n]);
+		n++;
+	}
+	if (!there && n < no)
+		names[n++] = e->name;
+	ret->names = names;
+	ret->n = n;
+	ret->rank = RANK_FILE;
+	return 1;
+}
+
 static int gguf_claim(const struct bundle *b, const struct entry *e, const uint8_t *first,
 		      size_t n, struct arena *a, struct claim *ret, struct error *err)
 {
 	unsigned no = 1, of;
-	const char **names, *head;
+	const char *head;
 	size_t at = 0;
 
 	if (is_ancient(first, n))
@@ -659,24 +690,14 @@ static int gguf_claim(const struct bundle *b, const struct entry *e, const uint8
 	if (n < 4 || memcmp(first, "GGUF", 4))
 		return 0;
 	of = part_of(e->name, &no, &at);
+	if (!of)
+		return claim_alone(e, RANK_FILE, a, ret, err);
 	if (no > 1) { /* the first part is the head, if it is there */
 		head = part_name(a, e->name, at, 1);
 		if (!head || bundle_find(b, head))
 			return head ? 0 : -ENOMEM;
 	}
-	names = arena_array(a, of ? of : 1, sizeof *names);
-	if (!names)
-		return -ENOMEM;
-	names[0] = e->name;
-	for (unsigned i = 1; i <= of; i++) {
-		names[i - 1] = i == no ? e->name : part_name(a, e->name, at, i);
-		if (!names[i - 1])
-			return -ENOMEM;
-	}
-	ret->names = names;
-	ret->n = of ? of : 1;
-	ret->rank = RANK_FILE;
-	return 1;
+	return claim_parts(b, e, at, no, of, a, ret);
 }
 
 /* Of any other part, the first one is the head. */

@@ -106,6 +106,13 @@ def members(d, n):
   return d / "x.zip"
 
 
+@case(False, "a-00002-of-99999.gguf", "not there", seconds=2)
+def parts_that_name_a_hundred_thousand(d):
+  with zipfile.ZipFile(d / "x.zip", "w") as z:
+    for i in range(3000): z.writestr(f"{i}/a-00001-of-99999.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+  return d / "x.zip"
+
+
 @case(False, "no model", seconds=4)
 def folder_of_other_files(d):
   (d / "m").mkdir()
