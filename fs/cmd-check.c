@@ -146,30 +146,50 @@ static void check_model(struct findings *f, const struct bundle *b, const struct
 	arena_put(m->arena);
 }
 
-/* Which other formats take the head of this claim for one of theirs?  Is it an archive? */
-static void check_polyglot(struct findings *f, const struct bundle *b, const struct claim *c)
+static void found_two(struct findings *f, const struct claim *c, const char *other)
+{
+	found_printf(f, "error", "%s: is %s and %s at once; readers will not agree on what it holds",
+		     c->names[0], c->decoder->name, other);
+}
+
+static void check_archive(struct findings *f, const struct bundle *b, const struct claim *c)
 {
 	const char *archive = NULL;
 
-	for (const struct decoder *const *d = decoders; *d; d++) {
-		_cleanup_arena_ struct arena *a = arena_new();
-		struct claims claims = { 0 };
-		struct error err;
-
-		if (*d == c->decoder || !a || claims_find(b, (*d)->name, a, &claims, &err) < 0)
-			continue;
-		for (size_t i = 0; i < claims.n; i++)
-			if (!strcmp(claims.claims[i].names[0], c->names[0]))
-				found_printf(f, "error", "%s: is %s and %s at once; readers will "
-					     "not agree on what it holds", c->names[0],
-					     c->decoder->name, (*d)->name);
-	}
 	if (source_twofold(b, c, &archive, NULL) >= 0 && archive)
-		found_printf(f, "error", "%s: is %s and a %s archive at once; readers will not "
-			     "agree on what it holds", c->names[0], c->decoder->name, archive);
+		found_two(f, c, !strcmp(archive, "zip") ? "a zip archive" : "a tar archive");
 }
 
-static void check_opened(struct findings *f, const struct opened *o)
+/* Where --format says what SOURCE is, the other formats were not asked: which of
+ * them take a model's head for theirs?  (Else it was refused.) */
+static void check_formats(struct findings *f, const struct opened *o)
+{
+	const struct bundle *b = o->bundle;
+	_cleanup_free_ const struct claim **heads = calloc(b->n + 1, sizeof *heads); /* by entry */
+	const struct entry *e;
+
+	for (size_t i = 0; i < o->claims.n && heads; i++) {
+		const struct claim *c = &o->claims.claims[i];
+
+		e = o->only && c != o->only ? NULL : bundle_find(b, c->names[0]);
+		if (e)
+			heads[e - b->entries] = c;
+	}
+	for (const struct decoder *const *d = decoders; *d && heads; d++) {
+		_cleanup_arena_ struct arena *a = arena_new();
+		struct claims claims = { 0 };
+
+		if (!a || claims_find(b, (*d)->name, a, &claims, NULL) < 0)
+			continue;
+		for (size_t i = 0; i < claims.n; i++) {
+			e = bundle_find(b, claims.claims[i].names[0]);
+			if (e && heads[e - b->entries] && heads[e - b->entries]->decoder != *d)
+				found_two(f, heads[e - b->entries], (*d)->name);
+		}
+	}
+}
+
+static void check_opened(struct findings *f, const struct opened *o, bool all_formats)
 {
 	for (size_t i = 0; i < o->claims.n_refusals && !o->only; i++) {
 		f->head = o->claims.refusals[i].entry->name;
@@ -184,8 +204,10 @@ static void check_opened(struct findings *f, const struct opened *o)
 		if (o->only && c != o->only)
 			continue;
 		check_model(f, o->bundle, c);
-		check_polyglot(f, o->bundle, c);
+		check_archive(f, o->bundle, c);
 	}
+	if (!all_formats)
+		check_formats(f, o);
 }
 
 /* A source without a model: it may be one that somebody unpickles. */
@@ -247,7 +269,7 @@ static int check_run(int argc, char **argv)
 		check_no_model(&f, o.operands[0]);
 	} else {
 		models = opened.only ? 1 : opened.claims.n;
-		check_opened(&f, &opened);
+		check_opened(&f, &opened, !o.format);
 		arena_put(opened.arena);
 	}
 	r = check_report(&f, o.operands[0], models);
