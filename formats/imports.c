@@ -25,13 +25,12 @@ enum {
 
 struct search {
 	const struct imports *i;
-	struct arena *a, *hold;
+	struct arena *a;
 	struct range src;
 	const char *name;
 	bool doubted;      /* names count only where the whole pickle is one */
 	const char **kept; /* they wait here */
 	size_t n, cap;
-	struct error *err; /* for what a hook must not lose */
 };
 
 static int one_pickle(struct search *s, uint64_t at, unsigned depth, uint64_t *ret_size);
@@ -171,7 +170,7 @@ static uint64_t behind_header(const uint8_t *first)
 static int find(struct range data, const char *name, struct arena *hold, const struct imports *i,
 		struct error *err)
 {
-	struct search s = { .i = i, .hold = hold, .src = data, .name = name, .err = err };
+	struct search s = { .i = i, .src = data, .name = name };
 	struct bundle *inside;
 	uint8_t first[FIRST];
 	uint64_t at = 0;
